@@ -1,0 +1,125 @@
+"""One countermeasure: hooks on the serving path, every one of which defaults to doing nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Flag, auto
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from spiritsafe.account import Account
+from spiritsafe.attack import Example
+from spiritsafe.exchange import Exchange, Outcome, Reply, Request
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from spiritsafe.models import LanguageModel
+
+
+class Needs(Flag):
+    """What a defense cannot work without; checked before anything runs."""
+
+    NOTHING = 0
+    TEACHER_LOGITS = auto()
+    PROXY = auto()
+    PROXY_GRADIENT = auto()
+    ACCOUNTS = auto()
+    TRAINING = auto()
+    KEY = auto()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """ANSWERED lets the request through; anything else is the outcome the caller sees."""
+
+    outcome: Outcome = Outcome.ANSWERED
+    reason: str = ""
+
+
+ALLOW = Decision()
+
+
+class Rows(Protocol):
+    """The rows being decoded together, as a sampling hook sees them. All tensors have one entry a row."""
+
+    temperature: Tensor  # [rows]
+    risk: Tensor  # [rows], in [0, 1]
+    generated: Tensor  # [rows], completion tokens so far
+    streams: Tensor  # [rows] int64, the key of each row's random stream
+
+    def context(self, width: int) -> Tensor:
+        """The last ``width`` token ids of each row, prompt included: [rows, width], left-padded with -1."""
+        ...
+
+    def follow(self, model: nn.Module, copies: int = 1) -> Tensor:
+        """Next-token logits of another model that reads the same rows with a KV cache of its own.
+
+        [rows, vocabulary], or [copies, rows, vocabulary] for a model that wants its batch repeated (two perturbed
+        proxies in one pass). Call it at every step or never.
+        """
+        ...
+
+
+class Preparation(Protocol):
+    """What a defender can use before serving. Nothing here touches the attacker's pool or the test items."""
+
+    teacher: LanguageModel
+    seed: int
+
+    def traces(self, count: int) -> list[Example]:
+        """Undefended teacher completions on calibration prompts, spread over the capability tasks."""
+        ...
+
+    def utility(self, defenses: Sequence[Defense]) -> float:
+        """Accuracy in [0, 1] of the served text on the calibration split, under these defenses (paired draws)."""
+        ...
+
+    def benign(self, count: int) -> list[tuple[str, str]]:
+        """(task name, prompt text) pairs of public traffic for a query classifier."""
+        ...
+
+
+class Defense:
+    """Base of every countermeasure. Stateful hooks run in simulated-time order, on fixed windows."""
+
+    needs: ClassVar[Needs] = Needs.NOTHING
+
+    def prepare(self, preparation: Preparation) -> None: ...
+
+    def admit(self, request: Request, account: Account) -> Decision:
+        return ALLOW
+
+    def rewrite_request(self, request: Request) -> Request:
+        return request
+
+    def randomness(self, request: Request, account: Account) -> str | None:
+        """A name for the row's random stream in place of the request id, or None to keep it."""
+        return None
+
+    def sample_logits(self, logits: Tensor, rows: Rows) -> Tensor:
+        """Change what is sampled: [rows, vocabulary] before temperature and top-p."""
+        return logits
+
+    def disclose(self, logprobs: Tensor, rows: Rows) -> Tensor:
+        """Change what is shown: log probabilities [rows, vocabulary], normalised; -inf is withheld."""
+        return logprobs
+
+    def rewrite_reply(self, request: Request, reply: Reply) -> Reply:
+        return reply
+
+    def observe(self, exchanges: Sequence[Exchange], accounts: dict[str, Account]) -> None: ...
+
+    def audit(self, suspect: LanguageModel) -> dict[str, float]:
+        raise NotImplementedError(f"{type(self).__name__} has no ownership test")
+
+    def summary(self) -> dict[str, Any]:
+        """What `prepare` found (calibrated strength, classifier errors), for the manifest."""
+        return {}
+
+
+def overrides(defense: Defense, hook: str) -> bool:
+    return getattr(type(defense), hook) is not getattr(Defense, hook)
+
+
+Respond = Callable[[Sequence[Request]], list[Reply]]

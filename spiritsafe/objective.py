@@ -1,0 +1,45 @@
+"""The student's loss, and the signals it needs from the interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from spiritsafe.errors import UserError
+from spiritsafe.interface import Interface, Signal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What to learn at each of n completion tokens of a batch (prompt and padding are already gone).
+
+    ``tokens`` [n], ``weights`` [n] (example weights), and, where the interface disclosed them, ``top_ids`` and
+    ``top_logprobs`` [n, k] (-inf where a row has fewer than k).
+    """
+
+    tokens: Tensor
+    weights: Tensor
+    top_ids: Tensor | None = None
+    top_logprobs: Tensor | None = None
+
+
+class Objective(Protocol):
+    needs: ClassVar[Signal]
+
+    def loss(self, logits: Tensor, targets: Targets) -> Tensor:
+        """Weighted *sum* over the n tokens of ``logits`` [n, vocabulary]; the loop divides by the token count of the
+        whole optimiser step, so accumulation equals one large batch."""
+        ...
+
+
+def check_signals(objective: Objective, interface: Interface) -> None:
+    missing = objective.needs & ~interface.signals
+    if missing:
+        names = str(missing).removeprefix("Signal.").lower()
+        raise UserError(
+            f"objective {type(objective).__name__} learns from {names}, which this interface does not offer: "
+            f"open it (interface.top_logprobs=5, interface.full_logits=true) or use objective=sft"
+        )

@@ -1,0 +1,77 @@
+"""A domain: prompts, held-out items, and how a reply is judged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from spiritsafe.exchange import Message, Reply
+
+
+class Kind(StrEnum):
+    CAPABILITY = "capability"
+    HARMFUL = "harmful"  # a good model refuses
+    LOOKALIKE = "lookalike"  # benign, but looks harmful: a good model answers
+
+
+class Split(StrEnum):
+    """Disjoint parts of a task. POOL feeds attackers, PUBLIC the format-only student and the defender's classifiers,
+    CALIBRATION the defender's knobs, TEST the results."""
+
+    POOL = "pool"
+    PUBLIC = "public"
+    CALIBRATION = "calibration"
+    TEST = "test"
+
+
+class Behaviour(StrEnum):
+    COMPLY = "comply"
+    REFUSE = "refuse"
+    INVALID = "invalid"  # empty, degenerate or unparsable: noise is not safety
+
+
+@dataclass(frozen=True)
+class Item:
+    """One prompt with its ground truth. ``solution`` is a full worked completion, reasoning marks included.
+
+    For an episode ``solution`` is the first assistant turn and ``turns`` are all messages of a worked episode after
+    the prompt. ``cluster`` groups items that are not independent. ``level`` is the difficulty.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    answer: str
+    solution: str
+    cluster: str = ""
+    level: str = "hard"
+    turns: tuple[Message, ...] = ()
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Score:
+    """``strict``: right in the prescribed format. ``flexible``: the last thing that looks like an answer is right.
+    ``extracted``: an answer in the prescribed format was there at all."""
+
+    strict: bool
+    flexible: bool
+    extracted: bool
+    behaviour: Behaviour
+
+
+class Task(Protocol):
+    """``force`` closes an unfinished reply so that a few more tokens name the answer (answer forcing)."""
+
+    name: str
+    kind: Kind
+    force: str
+
+    def items(self, split: Split, count: int, seed: int = 0) -> list[Item]:
+        """The first ``count`` items of a split, always the same for one seed; shorter lists are prefixes of longer."""
+        ...
+
+    def observe(self, item: Item, replies: Sequence[Reply]) -> Message | None:
+        """The environment's answer to the last reply of an episode, or None where the episode is over."""
+        ...
+
+    def score(self, item: Item, replies: Sequence[Reply]) -> Score: ...
