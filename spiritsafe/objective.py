@@ -40,6 +40,6 @@ def check_signals(objective: Objective, interface: Interface) -> None:
     if missing:
         names = str(missing).removeprefix("Signal.").lower()
         raise UserError(
-            f"objective {type(objective).__name__} learns from {names}, which this interface does not offer: "
-            f"open it (interface.top_logprobs=5, interface.full_logits=true) or use objective=sft"
+            f"objective {type(objective).__name__} learns from {names}, which the interface does not offer: "
+            "open it (interface.top_logprobs=5, interface.full_logits=true) or use objective=sft"
         )
