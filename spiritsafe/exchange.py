@@ -1,6 +1,6 @@
 """One call to the teacher and what came back."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -72,12 +72,13 @@ class Reply:
     """``text`` is the visible answer, ``reasoning`` what stood inside the think marks (None: hidden or not there).
 
     ``token_ids`` are the completion tokens still shown, in order, the end token included where it was sampled;
-    ``logprobs`` align with them.
+    ``logprobs`` align with them. The first ``reasoning_tokens`` of them are the reasoning with its marks.
     """
 
     outcome: Outcome
     text: str = ""
     reasoning: str | None = None
+    reasoning_tokens: int = 0
     token_ids: tuple[int, ...] = ()
     logprobs: Logprobs | None = None
     usage: Usage = field(default_factory=Usage)
@@ -90,6 +91,14 @@ class Reply:
         if self.reasoning is None:
             return self.text
         return f"{THINK}{self.reasoning}{END_THINK}{self.text}"
+
+    def without_reasoning(self) -> "Reply":
+        """The reply as shown where reasoning is hidden: its text, tokens and logprobs are gone, it stays billed."""
+        first = self.reasoning_tokens
+        logprobs = self.logprobs and Logprobs(
+            self.logprobs.ids[first:], self.logprobs.values[first:], self.logprobs.chosen[first:]
+        )
+        return replace(self, reasoning=None, reasoning_tokens=0, token_ids=self.token_ids[first:], logprobs=logprobs)
 
 
 @dataclass(frozen=True)
