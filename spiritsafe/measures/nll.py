@@ -23,7 +23,7 @@ def nll(
     A conversation is rendered by the model's own template and cut after ``max_length`` tokens, the prompt's included;
     prompt and prefill are read and not scored, nor is the first token of all. ``end`` scores the token that closes the
     turn as well. A plain text is an example whose one message is empty. The batch size moves nothing but rounding.
-    Raises UserError where no token is left to score.
+    Raises UserError where no token is left to score, or a text is longer than what the model reads.
     """
     import torch
     from torch.nn.functional import cross_entropy
@@ -37,6 +37,12 @@ def nll(
             completion = completion[: len(completion) - len(language_model.end_ids[:1])]
         rows.append(((prompt + completion)[:max_length], len(prompt)))
     rows = sorted((row for row in rows if len(row[0]) > max(row[1], 1)), key=lambda row: len(row[0]))
+    context = getattr(language_model.model.config, "max_position_embeddings", None) or max_length
+    if rows and len(rows[-1][0]) > context:
+        raise UserError(
+            f"a text of {len(rows[-1][0])} tokens is longer than the {context} that {language_model.name} reads: "
+            f"set max_length={context} or less"
+        )
     if not rows:
         raise UserError(
             f"no completion token to score within {max_length} tokens: raise max_length or shorten the prompts"

@@ -30,7 +30,7 @@ def model() -> LanguageModel:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>", chat_template=template)
     config = LlamaConfig(
         vocab_size=len(WORDS), hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
-        initializer_range=0.5, eos_token_id=0, bos_token_id=None,
+        max_position_embeddings=16, initializer_range=0.5, eos_token_id=0, bos_token_id=None,
     )  # fmt: skip
     return LanguageModel(LlamaForCausalLM(config).eval().requires_grad_(False), tokenizer, "tiny", "")
 
@@ -65,3 +65,10 @@ def test_long_rows_are_cut_and_their_prompts_counted(model):
 def test_nothing_to_score_is_an_error(model, examples):
     with pytest.raises(UserError, match="raise max_length"):
         nll(model, examples, max_length=len(model.prompt_ids(QUESTION)))
+
+
+def test_text_beyond_the_models_context_is_refused(model):
+    longer = [Example(QUESTION, "a b c d " * 4)]
+    with pytest.raises(UserError, match="set max_length=16"):
+        nll(model, longer)
+    assert nll(model, longer, max_length=16)[1] == 16 - len(model.prompt_ids(QUESTION))
