@@ -7,20 +7,18 @@ Defaults of the paper: ε = 1e-2 in bf16, τ = 0.6, λ swept (0 to 0.15 in the r
 max-of-k resampling and a one-word prefill (2606.25059); an adaptive student that reweights its examples (2605.22737).
 Deviates: (1) g has norm 1 and the step is a share of ‖θ_P‖, since the paper's λ and ε mean nothing without ‖g‖; our
 strength is λ‖g‖. (2) The strength is found by bisection to a loss of served accuracy. (3) The tilt is λτΔ before the
-temperature, hence eq. 11 exactly; the released code samples softmax((z + λΔ)/τ). Greedy rows (τ = 0) are unchanged.
+temperature, hence eq. 11 exactly; the released code samples softmax((z + λΔ)/τ). Greedy rows (τ = 0) are unchanged,
+and so are the log probabilities that `disclose` shows: an interface that offers them needs a second defense.
 """
 
-import itertools
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
-import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from defenses.calibrate import Calibration, to_utility_loss
 from defenses.directional import DirectionalScore, Method, check_vocabularies, norm
-from spiritsafe.attack import Example
+from defenses.gradient import trace_gradient
 from spiritsafe.defense import Defense, Needs, Preparation, Rows
 from spiritsafe.errors import UserError
 from spiritsafe.models import LanguageModel
@@ -48,6 +46,17 @@ class Antidistillation(Defense):
     gradient_norm: float | None = field(default=None, init=False)
     calibration: Calibration | None = field(default=None, init=False)
     needs: ClassVar[Needs] = Needs.TEACHER_LOGITS | Needs.PROXY | Needs.PROXY_GRADIENT
+
+    def __post_init__(self) -> None:
+        if (
+            self.epsilon <= 0
+            or (self.strength is not None and self.strength < 0)
+            or self.method not in get_args(Method)
+        ):
+            raise UserError(
+                f"antidistillation needs epsilon > 0, strength >= 0 (or null) and method in {get_args(Method)}, "
+                f"got epsilon={self.epsilon}, strength={self.strength}, method={self.method!r}"
+            )
 
     def prepare(self, preparation: Preparation) -> None:
         check_vocabularies(preparation.teacher, self.proxy)
@@ -83,37 +92,3 @@ class Antidistillation(Defense):
             "relative_step": self.epsilon,
             **found,
         }
-
-
-def trace_gradient(proxy: LanguageModel, traces: list[Example], batch: int) -> dict[str, Tensor]:
-    """∇ of the proxy's mean NLL per completion token (prompts masked), float32, keyed like its named parameters."""
-    model: nn.Module = proxy.model
-    weights = {name: parameter.detach().requires_grad_() for name, parameter in model.named_parameters()}
-    gradient = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in weights.items()}
-    tokens = 0
-    for start in range(0, len(traces), batch):
-        pairs = [
-            (
-                proxy.prompt_ids(trace.messages, trace.prefill),
-                list(trace.token_ids) or proxy.completion_ids(trace.completion),
-            )
-            for trace in traces[start : start + batch]
-        ]
-        columns = list(itertools.zip_longest(*(prompt + completion for prompt, completion in pairs), fillvalue=-1))
-        ids = torch.tensor(columns, device=proxy.device).T
-        prompts = torch.tensor([len(prompt) for prompt, _ in pairs], device=proxy.device)
-        learned = (torch.arange(ids.shape[1], device=proxy.device) >= prompts[:, None]) & (ids >= 0)
-        inputs = {"input_ids": ids.clamp(min=0), "attention_mask": (ids >= 0).long(), "use_cache": False}
-        logits = functional_call(model, weights, kwargs=inputs).logits[:, :-1]
-        targets = ids[:, 1:].masked_fill(~learned[:, 1:], -100)
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
-        parts = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)
-        for total, part in zip(gradient.values(), parts, strict=True):
-            total += part
-        tokens += int(learned.sum())
-    if not tokens or not 0 < norm(gradient) < float("inf"):
-        raise UserError(
-            f"the proxy {proxy.name!r} has no usable gradient on {len(traces)} teacher traces ({tokens} tokens): "
-            "check that the teacher answers its calibration prompts and that the proxy's weights are finite"
-        )
-    return {name: total / tokens for name, total in gradient.items()}

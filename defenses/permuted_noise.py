@@ -20,7 +20,7 @@ GOLDEN = -7046029254386353131  # 2**64 divided by the golden ratio, as int64
 class PermutedNoise(Antidistillation):
     def delta(self, rows: Rows) -> Tensor:
         delta = super().delta(rows)
-        key = mix(rows.streams + GOLDEN * (rows.generated.long() + 1))
+        key = mix(mix(rows.streams) + GOLDEN * (rows.generated + 1))  # apart from the bits that draw the token
         bits = mix(key[:, None] + GOLDEN * torch.arange(1, delta.shape[-1] + 1, device=delta.device))
         return delta.gather(-1, bits.argsort(-1)) * (1 - 2 * (bits & 1))
 

@@ -112,3 +112,16 @@ class FakePreparation:
 
     def benign(self, count: int) -> list[tuple[str, str]]:
         return list(self.traffic)[:count]
+
+
+def mean_nll(model, weights, traces, prompt_ids):
+    """One trace at a time: sum over completion tokens of −log p, divided by their number."""
+    total, tokens = 0.0, 0
+    for trace in traces:
+        prompt = prompt_ids(trace.messages)
+        ids = torch.tensor([[*prompt, *trace.token_ids]])
+        logprobs = torch.func.functional_call(model, weights, kwargs={"input_ids": ids}).logits[0].log_softmax(-1)
+        for position in range(len(prompt), ids.shape[1]):
+            total = total - logprobs[position - 1, ids[0, position]]
+            tokens += 1
+    return total / tokens
