@@ -24,13 +24,15 @@ def arms(items: pd.DataFrame) -> list[dict[str, Any]]:
     """
     table = checked(items)
     table["failed"] = ~table["extracted"].astype(bool)
+    names = ["arm", "defense", "exchanges", "task", "kind"]
+    seeds = table.groupby(names)["seed"].nunique().to_dict()
+    columns = dict.fromkeys([*RATES.values(), "tokens"], "mean") | {"cluster": "first"}
+    by_item = table.groupby([*names, "item"]).agg(columns)
     rows = []
-    for keys, group in table.groupby(["arm", "defense", "exchanges", "task", "kind"]):
-        row: dict[str, Any] = dict(zip(("arm", "defense", "exchanges", "task", "kind"), keys, strict=True))
-        by_item = group.groupby("item")
-        means = by_item[[*RATES.values(), "tokens"]].mean()
-        clusters = by_item["cluster"].first().to_numpy()
-        row |= {"exchanges": int(row["exchanges"]), "items": len(means), "seeds": int(group["seed"].nunique())}
+    for keys, means in by_item.groupby(level=names):
+        row: dict[str, Any] = dict(zip(names, keys, strict=True))
+        row |= {"exchanges": int(row["exchanges"]), "items": len(means), "seeds": seeds[keys]}
+        clusters = pd.factorize(means["cluster"])[0]
         for name, column in RATES.items():
             rate = float(means[column].mean())
             low, high = wilson(rate, effective_items(means[column], clusters))

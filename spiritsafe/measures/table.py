@@ -63,7 +63,6 @@ class Means:
         table = checked(items)
         self.kinds: dict[str, str] = dict(table[["task", "kind"]].drop_duplicates().itertuples(index=False))
         self.seeds = sorted(set(table["seed"]))
-        self._bootstrap = bootstrap
         self._seed_draws = bootstrap.seeds(len(self.seeds))
         self._tasks = {str(task): _Task(rows, self.seeds) for task, rows in table.groupby("task")}
         self._item_draws = cache(lambda task: bootstrap.items(self._tasks[task].clusters, task))

@@ -37,7 +37,7 @@ def correct(system: str) -> NDArray[np.float64]:
     )
 
 
-@pytest.mark.parametrize(("system", "accuracy"), zip(SYSTEMS, (0.2168, 0.3904, 0.3472, 0.5625), strict=True))
+@pytest.mark.parametrize(("system", "accuracy"), list(zip(SYSTEMS, (0.2168, 0.3904, 0.3472, 0.5625), strict=True)))
 def test_flexible_extraction_reproduces_every_official_label(system: str, accuracy: float) -> None:
     labels = [row[system]["is_correct"] for row in graded()]
     assert correct(system).tolist() == labels
