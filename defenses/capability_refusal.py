@@ -37,7 +37,7 @@ class CapabilityRefusal(Defense):
     protected: Sequence[str] = ("programs", "recipes")
     exempt: Sequence[str] = ()
     threshold: float = 0.5
-    prompts: int = 2048
+    prompts: int = 1024
     classifier: Tensor | None = field(default=None, init=False, repr=False)  # [FEATURES, tasks], float64
     tasks: list[str] = field(default_factory=list, init=False)
     measured: dict[str, Any] = field(default_factory=dict, init=False)

@@ -78,8 +78,14 @@ def check_vocabularies(teacher: LanguageModel, proxy: LanguageModel) -> None:
             f"the proxy {proxy.name!r} has {proxy.vocabulary} output tokens and the teacher {teacher.name!r} has "
             f"{teacher.vocabulary}: choose a proxy with the teacher's tokenizer and output size (proxy.path=...)"
         )
-    if teacher.tokenizer.get_vocab() != proxy.tokenizer.get_vocab():
+    if _plain_vocabulary(teacher) != _plain_vocabulary(proxy):
         raise UserError(
             f"the proxy {proxy.name!r} and the teacher {teacher.name!r} both have {teacher.vocabulary} output tokens "
             "but number them differently: choose a proxy with the teacher's tokenizer (proxy.path=...)"
         )
+
+
+def _plain_vocabulary(language_model: LanguageModel) -> dict[str, int]:
+    """Without added tokens, which relatives often name differently (Qwen2.5 and its DeepSeek distillations do)."""
+    added = language_model.tokenizer.get_added_vocab()
+    return {token: index for token, index in language_model.tokenizer.get_vocab().items() if token not in added}

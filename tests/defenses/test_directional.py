@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from defense_fakes import fake_rows, tiny
@@ -65,7 +67,10 @@ def test_vocabularies_must_agree(teacher):
     check_vocabularies(teacher, tiny(seed=9))
     with pytest.raises(UserError, match=r"has 48 output tokens and the teacher .* has 64: choose a proxy"):
         check_vocabularies(teacher, tiny(vocabulary=48))
-    renumbered = tiny(seed=9)
-    renumbered.tokenizer.add_tokens(["extra"])
+    renamed, renumbered = tiny(seed=9), tiny(seed=9)
+    renamed.tokenizer.add_tokens(["<extra>"], special_tokens=True)
+    check_vocabularies(teacher, renamed)
+    numbers = {f"w{index}": 63 - index for index in range(62)}
+    renumbered.tokenizer = SimpleNamespace(get_vocab=lambda: numbers, get_added_vocab=dict)
     with pytest.raises(UserError, match="number them differently"):
         check_vocabularies(teacher, renumbered)
