@@ -1,0 +1,173 @@
+"""Examples as padded batches of token ids: tokenised once, bucketed by length, shuffled by a seed."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from spiritsafe.attack import Example
+from spiritsafe.errors import UserError
+from spiritsafe.models import LanguageModel
+from spiritsafe.objective import Targets
+
+CHUNK = 16  # batches that are sorted by length together: padding falls to a few per cent, order stays random
+PROBED = 16  # rows whose disclosed token ids are compared with their text
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``input_ids`` [rows, width], padded on the right; ``positions`` [n] index the flattened [rows * width] where the
+    logits of the n completion tokens stand; ``targets`` are those tokens. Prompt and padding have no position."""
+
+    input_ids: Tensor
+    positions: Tensor
+    targets: Targets
+
+    def to(self, device: torch.device) -> "Batch":
+        if device.type == "cpu":
+            return self
+        parts = {name: part.to(device) for name, part in vars(self.targets).items() if part is not None}
+        return Batch(self.input_ids.to(device), self.positions.to(device), Targets(**parts))
+
+
+class Batches:
+    """All examples, tokenised once and kept as flat tensors.
+
+    ``same_tokenizer`` uses the token ids that the interface disclosed, which are exactly what the teacher sampled;
+    without it, or where none were disclosed, the text is tokenised by the student. ``top_logprobs`` keeps the
+    disclosed distributions, which are aligned with those ids. Rows are cut at the model's length: ``truncated`` rows
+    lost the end of their completion, ``dropped`` rows all of it.
+    """
+
+    def __init__(
+        self,
+        language_model: LanguageModel,
+        examples: Sequence[Example],
+        *,
+        top_logprobs: bool = False,
+        same_tokenizer: bool = True,
+    ) -> None:
+        if not examples:
+            raise UserError("the student has no examples to learn from: raise the budget or use fewer cleaners")
+        if same_tokenizer:
+            _check_tokenizer(language_model, examples)
+        if top_logprobs:
+            _check_top_logprobs(examples, same_tokenizer)
+        limit = getattr(language_model.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+        prompts = [language_model.prompt_ids(example.messages, example.prefill) for example in examples]
+        completions = [
+            list(example.token_ids)
+            if same_tokenizer and example.token_ids
+            else language_model.completion_ids(example.completion)
+            for example in examples
+        ]
+        room = [max(0, limit - len(prompt)) if prompt else 0 for prompt in prompts]
+        kept = [i for i, completion in enumerate(completions) if min(len(completion), room[i])]
+        self.dropped = len(examples) - len(kept)
+        self.truncated = sum(len(completions[i]) > room[i] for i in kept)
+        if not kept:
+            raise UserError(
+                f"none of the {len(examples)} examples leaves a completion token within the student's {limit} "
+                "tokens: use a student with a longer context, shorter prompts, or a lower interface.sampling.max_tokens"
+            )
+        if self.truncated or self.dropped:
+            logger.warning(
+                "%d of %d examples were cut at the student's %d tokens, %d more had no room for a completion",
+                self.truncated, len(examples), limit, self.dropped,
+            )  # fmt: skip
+        completions = [completions[i][: room[i]] for i in kept]
+        prompts = [prompts[i] for i in kept]
+        self.prompt_lengths = torch.tensor([len(prompt) for prompt in prompts])
+        self.completion_lengths = torch.tensor([len(completion) for completion in completions])
+        self._tokens = torch.tensor([t for pair in zip(prompts, completions, strict=True) for ids in pair for t in ids])
+        self._weights = torch.tensor([examples[i].weight for i in kept], dtype=torch.float32)
+        self._starts = _starts(self.prompt_lengths + self.completion_lengths)
+        self._completion_starts = _starts(self.completion_lengths)
+        self._top = _top([examples[i] for i in kept], self.completion_lengths.tolist()) if top_logprobs else None
+        if int(self._tokens.max()) >= language_model.vocabulary:
+            raise UserError(
+                f"token id {int(self._tokens.max())} is outside the student's vocabulary of "
+                f"{language_model.vocabulary}: teacher and student differ, train with same_tokenizer=False"
+            )
+
+    def __len__(self) -> int:
+        return len(self.prompt_lengths)
+
+    def order(self, batch_size: int, seed: int) -> Iterator[Tensor]:
+        """Row indices [batch_size] of one batch after another, without end, the same for the same seed.
+
+        Every epoch visits each row once, and runs into the next, so all batches are full. A chunk of batches is at most
+        half an epoch, or the same rows would always meet in the same batch.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        chunk = batch_size * max(1, min(CHUNK, len(self) // batch_size // 2))
+        lengths = self.prompt_lengths + self.completion_lengths
+        stream = torch.empty(0, dtype=torch.long)
+        while True:
+            while len(stream) < chunk:
+                stream = torch.cat([stream, torch.randperm(len(self), generator=generator)])
+            rows, stream = stream[:chunk], stream[chunk:]
+            batches = rows[lengths[rows].argsort(stable=True)].split(batch_size)
+            for i in torch.randperm(len(batches), generator=generator).tolist():
+                yield batches[i]
+
+    def collate(self, rows: Tensor) -> Batch:
+        """The batch of these rows, trimmed to the longest. The last token is only predicted, never read."""
+        prompt = self.prompt_lengths[rows, None]
+        length = prompt + self.completion_lengths[rows, None]
+        column = torch.arange(int(length.max()))
+        inside = column < length
+        ids = self._tokens[(self._starts[rows, None] + column) * inside] * inside
+        row, column = (inside & (column >= prompt)).nonzero(as_tuple=True)
+        top: tuple[Tensor, ...] = ()
+        if self._top is not None:
+            source = self._completion_starts[rows][row] + column - prompt[row, 0]
+            top = tuple(part[source] for part in self._top)
+        targets = Targets(ids[row, column], self._weights[rows][row], *top)
+        return Batch(ids[:, :-1], row * (ids.shape[1] - 1) + column - 1, targets)
+
+
+def _starts(lengths: Tensor) -> Tensor:
+    return lengths.cumsum(0) - lengths
+
+
+def _top(examples: Sequence[Example], lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Ids and log probabilities [tokens, k] of all completions; -inf where a token has fewer than k."""
+    ids = [row for example, n in zip(examples, lengths, strict=True) for row in example.top_ids[:n]]
+    values = [row for example, n in zip(examples, lengths, strict=True) for row in example.top_logprobs[:n]]
+    k = max(map(len, ids))
+    return (
+        torch.tensor([(*row, *(0,) * (k - len(row))) for row in ids]),
+        torch.tensor([(*row, *(-torch.inf,) * (k - len(row))) for row in values]),
+    )
+
+
+def _check_tokenizer(language_model: LanguageModel, examples: Sequence[Example]) -> None:
+    """Disclosed ids mean nothing to another tokenizer, and would train without complaint."""
+    probed = [example for example in examples if example.token_ids][:PROBED]
+    if probed and not any(
+        language_model.decode(example.token_ids).split()
+        == language_model.decode(language_model.completion_ids(example.completion)).split()
+        for example in probed
+    ):
+        raise UserError(
+            "the disclosed token ids do not read as the disclosed text under the student's tokenizer: teacher and "
+            "student differ, train with same_tokenizer=False"
+        )
+
+
+def _check_top_logprobs(examples: Sequence[Example], same_tokenizer: bool) -> None:
+    if not same_tokenizer:
+        raise UserError(
+            "top logprobs can only teach a student with the teacher's tokenizer: use objective=sft, or a student of "
+            "the teacher's family"
+        )
+    if any(not len(e.token_ids) == len(e.top_ids) == len(e.top_logprobs) != 0 for e in examples):
+        raise UserError(
+            "the objective learns from top logprobs, which some examples lack: ask for them in the attack "
+            "(elicitor top_logprobs), drop those examples, or use objective=sft"
+        )

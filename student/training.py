@@ -1,0 +1,206 @@
+"""Train a copy of a model on examples, for a fixed number of optimiser steps.
+
+Runs on a CPU, one GPU, or several processes under ``accelerate launch`` (data parallel). Every process sees every
+example and takes its share of each step. Sharded training (FSDP, DeepSpeed) is not supported.
+"""
+
+import copy
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from spiritsafe.attack import Example
+from spiritsafe.errors import UserError
+from spiritsafe.interface import Signal
+from spiritsafe.models import LanguageModel
+from spiritsafe.objective import Objective
+from student.batches import Batches
+from student.lora import LoRA, adapt
+
+Schedule = Literal["cosine", "constant", "linear"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. Equal for all arms of a comparison: the number of steps does not depend on the data.
+
+    ``batch_size`` is the rows of a whole optimiser step, over all processes; ``accumulation`` cuts it into that many
+    micro-batches, with the same result. ``warmup`` is a share of the steps. ``dtype`` is that of the arithmetic
+    (autocast); the weights are trained in float32. Without ``lora`` all weights are trained.
+    """
+
+    steps: int
+    learning_rate: float
+    batch_size: int = 64
+    accumulation: int = 1
+    warmup: float = 0.03
+    schedule: Schedule = "cosine"
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float = 1.0
+    dtype: Precision = "float32"
+    lora: LoRA | None = None
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1 or self.learning_rate <= 0 or self.clip <= 0:
+            raise UserError("recipe.steps, batch_size, learning_rate and clip must be positive")
+        if not 1 <= self.accumulation <= self.batch_size:
+            raise UserError(
+                f"recipe.accumulation={self.accumulation} must cut the {self.batch_size} rows of a step into at least "
+                "one row each: raise recipe.batch_size, which counts the whole step"
+            )
+        if not 0 <= self.warmup < 1:
+            raise UserError(f"recipe.warmup is a share of the steps, {self.warmup} is not in [0, 1)")
+        for name, value, known in (("schedule", self.schedule, Schedule), ("dtype", self.dtype, Precision)):
+            if value not in get_args(known):
+                raise UserError(f"recipe.{name} is {value!r}: use one of {', '.join(get_args(known))}")
+
+
+class CompletionLogits(nn.Module):
+    """Logits at chosen positions only, [n, vocabulary]: prompt and padding never meet the output head.
+
+    There is no attention mask. Padding stands on the right, where a causal model's completion cannot see it.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.plain_head = _has_plain_head(model.eval())
+
+    def forward(self, input_ids: Tensor, positions: Tensor) -> Tensor:
+        if not self.plain_head:
+            return self.model(input_ids=input_ids, use_cache=False).logits.flatten(0, 1)[positions]
+        hidden = self.model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
+        return self.model.get_output_embeddings()(hidden.flatten(0, 1)[positions])
+
+
+@torch.no_grad()
+def _has_plain_head(model: Any) -> bool:
+    """Whether logits are the output head of the last hidden state; scaled or capped logits are not. Tried, not known:
+    a list of such architectures would never be complete."""
+    if model.base_model is model:
+        return False
+    probe = torch.arange(4, device=model.device)[None]
+    hidden = model.base_model(input_ids=probe, use_cache=False).last_hidden_state
+    logits = model(input_ids=probe, use_cache=False).logits
+    return torch.equal(model.get_output_embeddings()(hidden), logits)
+
+
+def train(
+    language_model: LanguageModel,
+    examples: Sequence[Example],
+    objective: Objective,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    same_tokenizer: bool = True,
+    on_step: Callable[[int, float], None] | None = None,
+) -> tuple[LanguageModel, list[float]]:
+    """A trained copy, and the loss per completion token of each of the ``recipe.steps`` optimiser steps.
+
+    The loss of a step is the objective's weighted sum over the completion tokens of the step, divided by their
+    number. ``on_step(step, loss)`` is called after each, counted from 1, on every process. ``same_tokenizer=False``
+    learns from text where the teacher's token ids mean nothing to this student.
+    """
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(mixed_precision="no")
+    if accelerator.distributed_type not in ("NO", "MULTI_GPU", "MULTI_CPU", "MULTI_XPU", "MULTI_NPU"):
+        raise UserError(f"cannot train under {accelerator.distributed_type}: use plain `accelerate launch --multi_gpu`")
+    processes, shard = accelerator.num_processes, accelerator.process_index
+    device = accelerator.device if processes > 1 else language_model.device
+    if recipe.batch_size < recipe.accumulation * processes:
+        raise UserError(
+            f"recipe.batch_size={recipe.batch_size} is less than {recipe.accumulation} micro-batches on {processes} "
+            "processes: raise it, or lower recipe.accumulation"
+        )
+    batches = Batches(
+        language_model,
+        examples,
+        top_logprobs=Signal.TOP_LOGPROBS in objective.needs,
+        same_tokenizer=same_tokenizer,
+    )
+    losses: list[float] = []
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        model, adapted = _trainable(language_model.model, recipe, device)
+        student: Any = CompletionLogits(model).train()
+        parameters = [parameter for parameter in student.parameters() if parameter.requires_grad]
+        if processes > 1:
+            student = accelerator.prepare_model(student)
+        optimizer, scheduler = _optimizer(parameters, recipe)
+        order = batches.order(recipe.batch_size, seed)
+        for step in range(1, recipe.steps + 1):
+            rows = next(order)
+            tokens = int(batches.completion_lengths[rows].sum())
+            total = torch.zeros((), device=device)
+            micro_batches = rows[shard::processes].tensor_split(recipe.accumulation)
+            for i, micro_batch in enumerate(micro_batches):
+                batch = batches.collate(micro_batch).to(device)
+                last = i == len(micro_batches) - 1
+                with nullcontext() if last else accelerator.no_sync(student):
+                    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.dtype == "bfloat16"):
+                        logits = student(batch.input_ids, batch.positions)
+                    loss = objective.loss(logits.float(), batch.targets) / tokens
+                    (loss * processes).backward()  # data parallel averages the gradients; the loss is a sum
+                total += loss.detach()
+            nn.utils.clip_grad_norm_(parameters, recipe.clip)
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+            losses.append(float(accelerator.reduce(total)))
+            if not math.isfinite(losses[-1]):
+                raise UserError(
+                    f"the student's loss is {losses[-1]} at step {step} of {recipe.steps}: lower recipe.learning_rate "
+                    "or raise recipe.warmup"
+                )
+            if on_step is not None:
+                on_step(step, losses[-1])
+    if adapted is not None:
+        model = adapted.merge_and_unload()
+    model = model.to(language_model.model.dtype).eval().requires_grad_(False)
+    return replace(language_model, model=model, digest=_digest(language_model, model)), losses
+
+
+def _trainable(model: Any, recipe: Recipe, device: torch.device) -> tuple[Any, Any]:
+    """A copy that can be trained, and the adapters around it, if any."""
+    model = copy.deepcopy(model).to(device)
+    if recipe.gradient_checkpointing:
+        if not model.supports_gradient_checkpointing:
+            raise UserError(f"{type(model).__name__} has no gradient checkpointing: set it to false in the recipe")
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if recipe.lora is None:
+        return model.float().requires_grad_(True), None
+    adapted = adapt(model, recipe.lora)
+    return adapted.get_base_model(), adapted
+
+
+def _optimizer(parameters: Sequence[nn.Parameter], recipe: Recipe) -> tuple[Any, Any]:
+    """AdamW, which decays matrices and leaves biases and norms alone, and its schedule."""
+    from transformers import get_scheduler
+
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    fused = parameters[0].device.type in ("cpu", "cuda", "mps", "xpu")
+    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=fused)
+    name = "constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule
+    return optimizer, get_scheduler(name, optimizer, math.ceil(recipe.warmup * recipe.steps), recipe.steps)
+
+
+def _digest(origin: LanguageModel, model: nn.Module) -> str:
+    """The trained weights, and through the origin's digest the tokenizer and the template."""
+    state = hashlib.sha256(origin.digest.encode())
+    for name, weight in model.state_dict().items():
+        state.update(name.encode())
+        state.update(weight.cpu().reshape(-1).view(torch.uint8).numpy())
+    return state.hexdigest()[:16]
