@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spiritsafe.account import Account
-from spiritsafe.exchange import Exchange, Message, Request
+from spiritsafe.exchange import END_THINK, Exchange, Message, Request
 from spiritsafe.interface import Interface
 from spiritsafe.task import Item, Task
 
@@ -41,14 +41,27 @@ class AccountPool(Protocol):
 
 @dataclass(frozen=True)
 class Example:
-    """One training row. ``token_ids`` and the top-k arrays are there only where the interface disclosed them."""
+    """One training row: learn ``completion`` after ``messages`` and ``prefill``. ``token_ids`` (of the completion alone)
+    and the top-k arrays are there only where the interface disclosed them."""
 
     messages: tuple[Message, ...]
     completion: str
+    prefill: str = ""
     token_ids: tuple[int, ...] = ()
     top_ids: tuple[tuple[int, ...], ...] = ()
     top_logprobs: tuple[tuple[float, ...], ...] = ()
     weight: float = 1.0
+
+
+def demonstrations(item: Item) -> list[Example]:
+    """The ground truth of an item as training rows, one for each assistant turn. Earlier turns keep their text only."""
+    history, rows = list(item.messages), []
+    for message in item.turns:
+        if message.role == "assistant":
+            rows.append(Example(tuple(history), message.content))
+            message = Message("assistant", message.content.rpartition(END_THINK)[2].strip())
+        history.append(message)
+    return rows
 
 
 class Cleaner(Protocol):

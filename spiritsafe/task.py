@@ -32,19 +32,16 @@ class Behaviour(StrEnum):
 
 @dataclass(frozen=True)
 class Item:
-    """One prompt with its ground truth. ``solution`` is a full worked completion, reasoning marks included.
-
-    For an episode ``solution`` is the first assistant turn and ``turns`` are all messages of a worked episode after
-    the prompt. ``cluster`` groups items that are not independent. ``level`` is the difficulty.
-    """
+    """One prompt with its ground truth. ``turns`` are the worked messages after the prompt (one assistant message with
+    its reasoning in its marks; several, with the environment's, for an episode). ``cluster`` groups items that are not
+    independent. ``level`` is the difficulty."""
 
     id: str
     messages: tuple[Message, ...]
     answer: str
-    solution: str
+    turns: tuple[Message, ...]
     cluster: str = ""
     level: str = "hard"
-    turns: tuple[Message, ...] = ()
     meta: dict[str, Any] = field(default_factory=dict)
 
 
