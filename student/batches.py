@@ -12,7 +12,8 @@ from spiritsafe.errors import UserError
 from spiritsafe.models import LanguageModel
 from spiritsafe.objective import Targets
 
-CHUNK = 16  # batches that are sorted by length together: padding falls to a few per cent, order stays random
+CHUNK = 8  # batches that are sorted by length together: padding falls to a few per cent, order stays random
+START = 150  # padding tokens that a further micro-batch must save on a CPU to pay for starting its operations
 PROBED = 16  # rows whose disclosed token ids are compared with their text
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,8 @@ class Batches:
         self.completion_lengths = torch.tensor([len(completion) for completion in completions])
         self._tokens = torch.tensor([t for pair in zip(prompts, completions, strict=True) for ids in pair for t in ids])
         self._weights = torch.tensor([examples[i].weight for i in kept], dtype=torch.float32)
-        self._starts = _starts(self.prompt_lengths + self.completion_lengths)
+        self.lengths = self.prompt_lengths + self.completion_lengths
+        self._starts = _starts(self.lengths)
         self._completion_starts = _starts(self.completion_lengths)
         self._top = _top([examples[i] for i in kept], self.completion_lengths.tolist()) if top_logprobs else None
         if int(self._tokens.max()) >= language_model.vocabulary:
@@ -98,27 +100,33 @@ class Batches:
         return len(self.prompt_lengths)
 
     def order(self, batch_size: int, seed: int) -> Iterator[Tensor]:
-        """Row indices [batch_size] of one batch after another, without end, the same for the same seed.
+        """Row indices [batch_size] of one batch after another, without end, the same for the same seed. Within a batch
+        they are sorted by length.
 
         Every epoch visits each row once, and runs into the next, so all batches are full. A chunk of batches is at most
         half an epoch, or the same rows would always meet in the same batch.
         """
         generator = torch.Generator().manual_seed(seed)
         chunk = batch_size * max(1, min(CHUNK, len(self) // batch_size // 2))
-        lengths = self.prompt_lengths + self.completion_lengths
         stream = torch.empty(0, dtype=torch.long)
         while True:
             while len(stream) < chunk:
                 stream = torch.cat([stream, torch.randperm(len(self), generator=generator)])
             rows, stream = stream[:chunk], stream[chunk:]
-            batches = rows[lengths[rows].argsort(stable=True)].split(batch_size)
+            batches = rows[self.lengths[rows].argsort(stable=True)].split(batch_size)
             for i in torch.randperm(len(batches), generator=generator).tolist():
                 yield batches[i]
 
+    def cut(self, rows: Tensor, least: int, device: torch.device) -> Sequence[Tensor]:
+        """At least ``least`` micro-batches of sorted rows; on a CPU more, where that saves enough padding."""
+        if device.type != "cpu":
+            return rows.tensor_split(least)
+        cuts = [rows.tensor_split(min(least * factor, len(rows))) for factor in (1, 2, 4, 8)]
+        return min(cuts, key=lambda cut: sum(START + len(part) * int(self.lengths[part].max()) for part in cut))
+
     def collate(self, rows: Tensor) -> Batch:
         """The batch of these rows, trimmed to the longest. The last token is only predicted, never read."""
-        prompt = self.prompt_lengths[rows, None]
-        length = prompt + self.completion_lengths[rows, None]
+        prompt, length = self.prompt_lengths[rows, None], self.lengths[rows, None]
         column = torch.arange(int(length.max()))
         inside = column < length
         ids = self._tokens[(self._starts[rows, None] + column) * inside] * inside

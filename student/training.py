@@ -31,9 +31,9 @@ Precision = Literal["float32", "bfloat16"]
 class Recipe:
     """How to train. Equal for all arms of a comparison: the number of steps does not depend on the data.
 
-    ``batch_size`` is the rows of a whole optimiser step, over all processes; ``accumulation`` cuts it into that many
-    micro-batches, with the same result. ``warmup`` is a share of the steps. ``dtype`` is that of the arithmetic
-    (autocast); the weights are trained in float32. Without ``lora`` all weights are trained.
+    ``batch_size`` is the rows of a whole optimiser step, over all processes; ``accumulation`` is the least number of
+    micro-batches that it is cut into, with the same result. ``warmup`` is a share of the steps. ``dtype`` is that of
+    the arithmetic (autocast); the weights are trained in float32. Without ``lora`` all weights are trained.
     """
 
     steps: int
@@ -142,7 +142,7 @@ def train(
             rows = next(order)
             tokens = int(batches.completion_lengths[rows].sum())
             total = torch.zeros((), device=device)
-            micro_batches = rows[shard::processes].tensor_split(recipe.accumulation)
+            micro_batches = batches.cut(rows[shard::processes], recipe.accumulation, device)
             for i, micro_batch in enumerate(micro_batches):
                 batch = batches.collate(micro_batch).to(device)
                 last = i == len(micro_batches) - 1

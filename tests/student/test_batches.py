@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from student_world import examples, student
 from spiritsafe.attack import Example
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Message
-from student.batches import Batches
+from student.batches import CHUNK, START, Batches
 
 LM = student()
 
@@ -60,7 +61,7 @@ def test_rows_are_cut_at_the_models_length_and_counted(caplog: pytest.LogCapture
     ]
     batches = Batches(LM, rows)
     assert (len(batches), batches.truncated, batches.dropped) == (2, 1, 1)
-    assert int((batches.prompt_lengths + batches.completion_lengths).max()) == 64
+    assert int(batches.lengths.max()) == 64
     assert "1 of 3 examples were cut" in caplog.text
 
 
@@ -86,7 +87,7 @@ def test_what_cannot_be_learnt_from_is_refused_with_a_remedy(
 @given(count=st.integers(1, 60), batch_size=st.integers(1, 16), seed=st.integers(0, 3))
 def test_batches_are_full_and_every_epoch_visits_each_row_once(count: int, batch_size: int, seed: int) -> None:
     batches = Batches(LM, examples(count))
-    chunk = batch_size * max(1, min(16, count // batch_size // 2))
+    chunk = batch_size * max(1, min(CHUNK, count // batch_size // 2))
     steps = chunk // batch_size * count  # whole chunks and whole epochs
     order, again = batches.order(batch_size, seed), batches.order(batch_size, seed)
     drawn = [next(order) for _ in range(steps)]
@@ -102,7 +103,7 @@ def test_another_seed_is_another_order() -> None:
 
 def test_bucketing_leaves_little_padding() -> None:
     batches = Batches(LM, examples(2048, longest=40))
-    lengths = batches.prompt_lengths + batches.completion_lengths
+    lengths = batches.lengths
     order = batches.order(32, 0)
     drawn = [lengths[next(order)] for _ in range(64)]
     padded = sum(int(rows.max()) * len(rows) for rows in drawn)
@@ -115,3 +116,18 @@ def test_repeating_a_row_does_not_change_its_content() -> None:
     batch = batches.collate(torch.tensor([2, 2]))
     assert torch.equal(batch.input_ids[0], batch.input_ids[1])
     assert set(batch.targets.weights.tolist()) == {2.0}
+
+
+@given(least=st.integers(1, 20), seed=st.integers(0, 20))
+def test_cutting_keeps_every_row_and_never_costs_more_than_it_saves(least: int, seed: int) -> None:
+    batches = Batches(LM, examples(20))
+    rows = next(batches.order(20, seed))
+    parts = batches.cut(rows, least, torch.device("cpu"))
+    assert torch.equal(torch.cat(list(parts)), rows)
+    assert len(parts) >= least
+
+    def padded(cut: Sequence[torch.Tensor]) -> int:
+        return sum(len(part) * int(batches.lengths[part].max()) for part in cut)
+
+    assert padded(parts) + START * len(parts) <= padded(rows.tensor_split(least)) + START * least
+    assert len(batches.cut(rows, least, torch.device("cuda"))) == least

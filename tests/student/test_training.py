@@ -68,7 +68,8 @@ def test_trajectory_is_that_of_transformers_trainer(schedule: Any, tmp_path: Pat
     arguments = TrainingArguments(
         str(tmp_path), max_steps=8, per_device_train_batch_size=8, learning_rate=1e-2, weight_decay=0.1,
         lr_scheduler_type="constant_with_warmup" if schedule == "constant" else schedule, warmup_steps=0.2,
-        adam_beta2=0.95, max_grad_norm=1.0, use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
+        adam_beta2=0.95, max_grad_norm=1.0, use_cpu=True, report_to=[],
+        save_strategy="no", logging_strategy="no", disable_tqdm=True,
     )  # fmt: skip
     model = copy.deepcopy(lm.model).requires_grad_(True)
     trainer = RecordingTrainer(model, arguments, DataCollatorForSeq2Seq(lm.tokenizer), data)
