@@ -99,7 +99,7 @@ def load(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     commit = str(getattr(model.config, "_commit_hash", None) or "")
     model = model.to(device).eval().requires_grad_(False)
-    return LanguageModel(model, tokenizer, path, digest(folder, commit, tokenizer.chat_template), commit)
+    return LanguageModel(model, tokenizer, path, identity(path, revision, chat_template), commit)
 
 
 def locate(path: str) -> str:
@@ -110,13 +110,19 @@ def locate(path: str) -> str:
     return str(files(package).joinpath(rest))
 
 
-def digest(folder: str, commit: str, chat_template: str) -> str:
-    """A local folder by its bytes, a hub model by its commit; both with the template in use."""
-    state = hashlib.sha256(chat_template.encode())
-    if Path(folder).is_dir():
-        for file in sorted(Path(folder).glob("*")):
-            if file.suffix in {".safetensors", ".json", ".model"}:
+def identity(path: str, revision: str | None = None, chat_template: str | None = None) -> str:
+    """What a content key knows of a model, unloaded: a folder by its bytes, a hub model by its revision."""
+    folder = Path(locate(path))
+    state = hashlib.sha256((chat_template or "").encode())
+    if folder.is_dir():
+        for file in sorted(folder.glob("*")):
+            if file.suffix in {".safetensors", ".json", ".jinja", ".model"}:
                 state.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    elif revision is None:
+        raise UserError(
+            f"there is no folder {path!r}; if it is a hub id, pin it: add revision=<commit> to the model's config, so "
+            "that the same config always means the same weights"
+        )
     else:
-        state.update(f"{folder}@{commit}".encode())
+        state.update(f"{path}@{revision}".encode())
     return state.hexdigest()[:16]

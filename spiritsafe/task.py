@@ -57,14 +57,15 @@ class Score:
 
 
 class Task(Protocol):
-    """``force`` closes an unfinished reply so that a few more tokens name the answer (answer forcing)."""
+    """``force`` follows a reply in which no answer was found, so that a few more tokens name it (answer forcing)."""
 
     name: str
     kind: Kind
     force: str
 
     def items(self, split: Split, count: int, seed: int = 0) -> list[Item]:
-        """The first ``count`` items of a split, always the same for one seed; shorter lists are prefixes of longer."""
+        """The first ``count`` items of a split, always the same for one seed; shorter lists are prefixes of longer, and
+        a split that has fewer gives all it has."""
         ...
 
     def observe(self, item: Item, replies: Sequence[Reply]) -> Message | None:

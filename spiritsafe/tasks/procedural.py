@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from random import Random
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from spiritsafe.errors import UserError
-from spiritsafe.exchange import END_THINK, Message, Outcome, Reply
+from spiritsafe.exchange import Message, Outcome, Reply
 from spiritsafe.measures.refusal import behaviour
 from spiritsafe.task import Behaviour, Item, Kind, Score, Split
 from spiritsafe.tasks.wording import Pen, completion
@@ -42,7 +42,11 @@ class Procedural(ABC):
     level: Level = "hard"
     name: ClassVar[str]
     kind: ClassVar[Kind] = Kind.CAPABILITY
-    force: ClassVar[str] = f" {END_THINK} answer"
+    force: ClassVar[str] = " answer"
+
+    def __post_init__(self) -> None:
+        if self.level not in get_args(Level):
+            raise UserError(f"task {self.name} is easy or hard, not {self.level!r}: set task.{self.name}.level")
 
     @abstractmethod
     def draft(self, pen: Pen, level: Level) -> Draft: ...
@@ -57,9 +61,7 @@ class Procedural(ABC):
             draft = self.draft(pen, level)
             if part_of(f"{self.name}/{draft.core}") is split and draft.prompt not in items:
                 items[draft.prompt] = self.finish(draft, f"{self.name}-{level}-{split}-{seed}-{len(items)}", level, pen)
-        raise UserError(
-            f"task {self.name} has only {len(items)} distinct items in its {split} split; {count} were asked for"
-        )
+        return list(items.values())
 
     def finish(self, draft: Draft, name: str, level: Level, pen: Pen) -> Item:
         return Item(

@@ -14,7 +14,7 @@ from spiritsafe.tasks.wording import Pen
 from spiritsafe.tasks.world import CLOCK, EASY_FACTORS, EASY_FUNCTIONS, HARD_FACTORS, HARD_FUNCTIONS, LIBRARY
 
 VARIABLES = ("a", "b", "c", "d")
-_LINE = re.compile(r"(?P<target>[a-d]) = (?P<value>.+)")
+_LINE = re.compile(r"(?P<target>[a-d]) = (?P<value>.{1,80})")
 
 
 def call(function: str, value: int) -> tuple[tuple[str, str], int]:

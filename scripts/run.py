@@ -1,0 +1,63 @@
+"""Run an experiment: `python -m scripts.run experiment=demo`, or any part of configs/ changed on the command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from rich.console import Console
+
+from scripts.parts import PARTS
+from spiritsafe.errors import UserError
+from spiritsafe.experiment.run import run
+from spiritsafe.store.store import Store
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The config as plain data, with every stack of defenses that is compared under ``stacks``."""
+    try:
+        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise UserError(f"an option has no value yet: {str(error).splitlines()[0]}; give it as name=value") from error
+    stacks: dict[str, Any] = {"none": {}}
+    if chosen := plain.pop("defense"):
+        stacks["+".join(chosen)] = chosen
+    for name in plain.pop("compare"):
+        stacks.setdefault(name, _defense(name))
+    return {**plain, "stacks": stacks}
+
+
+def _defense(stack: str) -> Any:
+    """The config of a stack such as ``exchange_limit+answer_only``, under this run's other overrides."""
+    job = HydraConfig.get()
+    kept = [text for text in job.overrides.task if not text.startswith("defense=")]
+    wanted = f"defense=[{','.join(stack.split('+'))}]"
+    composed = hydra.compose(str(job.job.config_name), overrides=[*kept, wanted])
+    return OmegaConf.to_container(composed.defense, resolve=True)
+
+
+def experiment(config: DictConfig) -> None:
+    console = Console()
+    plain = resolve(config)
+    store = Store(Path(config.paths.store))
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    results = run(plain, PARTS, store, workers=config.workers)
+    console.print(results.items.groupby(["arm", "defense", "exchanges", "task"])["strict"].mean().unstack().to_string())
+    console.print(folder)
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="run")
+def main(config: DictConfig) -> None:
+    try:
+        experiment(config)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

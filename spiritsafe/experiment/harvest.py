@@ -1,0 +1,90 @@
+"""Stage one: a campaign against a defended teacher, from its first exchange to the end of its budget."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from spiritsafe.attack import Attack
+from spiritsafe.errors import UserError
+from spiritsafe.exchange import Exchange
+from spiritsafe.experiment.episode import Episode
+from spiritsafe.interface import Interface
+from spiritsafe.store import transcript
+
+
+def harvest(
+    attack: Attack,
+    gateway: Any,
+    call: Callable[..., Any],
+    interface: Interface,
+    window: int,
+    folder: Path,
+    on_exchange: Callable[[int], None] = lambda count: None,
+) -> list[Exchange]:
+    """Ask until the budget is spent or the prompts are, ``window`` calls at a time; the transcript in order.
+
+    Every window is kept in ``folder`` as it comes. A campaign that was killed asks again in the same order, and what
+    is in ``folder`` already is not asked a second time.
+    """
+    kept = deque(transcript.read_shards(folder))
+    ready: deque[Episode] = deque()
+    exchanges: list[Exchange] = []
+    asked = begun = 0
+    while not gateway.spent:
+        fresh = attack.source.propose(max(0, window - len(ready)))
+        ready.extend(Episode(f"{prompt.item.id}@{begun + place}", prompt) for place, prompt in enumerate(fresh))
+        begun += len(fresh)
+        going = {episode.request_id: episode for episode in (ready.popleft() for _ in range(min(window, len(ready))))}
+        if not going:
+            break
+        calls = []
+        for name, episode in going.items():
+            request = attack.elicitor.wrap(name, episode.messages, interface)
+            account, time = attack.accounts.assign(request, asked)
+            prompt = episode.prompt
+            calls.append(call(request, account, time, prompt.task.name, prompt.item.id, len(episode.replies)))
+            asked += 1
+        if kept:
+            served = [kept.popleft() for _ in takewhile(lambda exchange: exchange.request.id in going, list(kept))]
+            gateway.replay(served)
+        else:
+            served = _serve(gateway, calls, len(exchanges), folder)
+        attack.source.observe(served)
+        attack.accounts.observe(served)
+        exchanges += served
+        on_exchange(len(served))
+        for exchange in served:
+            episode = going[exchange.request.id]
+            if exchange.sample == 0 and episode.hear(exchange.reply):
+                ready.append(episode)
+    return exchanges
+
+
+def _serve(gateway: Any, calls: Sequence[Any], so_far: int, folder: Path) -> list[Exchange]:
+    try:
+        served: list[Exchange] = gateway.serve(calls)
+    except (UserError, KeyboardInterrupt, MemoryError):
+        raise
+    except Exception as error:
+        names = ", ".join(type(defense).__name__ for defense in gateway.defenses) or "no defense"
+        raise UserError(
+            f"the campaign stopped after {so_far} exchanges: {type(error).__name__}: {error} (serving with {names})\n"
+            f"they are kept in {folder}: mend the defense and run the same command to begin again"
+        ) from error
+    if served:
+        transcript.write_shard(folder, served)
+    return served
+
+
+def spend(exchanges: Sequence[Exchange]) -> dict[str, int]:
+    """What a transcript, or a prefix of one, has cost."""
+    return {
+        "exchanges": len(exchanges),
+        "prompt_tokens": sum(exchange.reply.usage.prompt_tokens for exchange in exchanges),
+        "completion_tokens": sum(exchange.reply.usage.completion_tokens for exchange in exchanges),
+        "accounts": len({exchange.account for exchange in exchanges}),
+    }

@@ -1,0 +1,252 @@
+"""The stages of one experiment, each a pure function of its config and inputs, found in the store by content key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from spiritsafe import models
+from spiritsafe.attack import Attack, Example
+from spiritsafe.budget import Budget
+from spiritsafe.experiment import examine, harvest, lessons
+from spiritsafe.experiment.calibration import Calibration, prepare
+from spiritsafe.experiment.parts import Parts
+from spiritsafe.experiment.settings import budget_of, build, identified, interface_of, targets
+from spiritsafe.interface import Interface
+from spiritsafe.models import LanguageModel
+from spiritsafe.store import transcript
+from spiritsafe.store.digest import code_digest
+from spiritsafe.store.keys import content_key
+from spiritsafe.store.rows import read_rows, write_rows
+from spiritsafe.store.store import Stage, Store
+from spiritsafe.task import Task
+
+Tick = Callable[[int], None]
+NONE = "none"
+
+
+def _silent(count: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One student of the comparison (or ``teacher``, ``defended``). The stack names the defenses it met."""
+
+    name: str
+    stack: str = ""
+    exchanges: int = 0
+    seed: int = 0
+
+
+class Lab:
+    """One experiment's config (plain data), the parts it is built from and its store. Models load when first needed.
+
+    ``keys`` are those already known: processes that share an experiment share them, so that an edit of the code while
+    it runs cannot part them.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], parts: Parts, store: Store, keys: Mapping[Any, str] | None = None
+    ) -> None:
+        self.config, self.parts, self.store = config, parts, store
+        self.keys: dict[Any, str] = dict(keys or {})
+
+    @cached_property
+    def teacher(self) -> LanguageModel:
+        return build(self.config["teacher"])
+
+    @cached_property
+    def student(self) -> LanguageModel:
+        return build(self.config["student"])
+
+    @cached_property
+    def tasks(self) -> list[Task]:
+        return [build(task) for task in self.config["task"].values()]
+
+    @cached_property
+    def interface(self) -> Interface:
+        return interface_of(self.config["interface"])
+
+    @cached_property
+    def budget(self) -> Budget:
+        return budget_of(self.config["budget"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.config["seed"])
+
+    @property
+    def batch_size(self) -> int:
+        return int(self.config["sampler_batch_size"])
+
+    def attack(self) -> Attack:
+        """The attack, its prompt source completed by what only the experiment knows."""
+        attack: Attack = build(self.config["attack"])
+        if not callable(attack.source):
+            return attack
+        return replace(attack, source=attack.source(tasks=self.tasks, seed=self.seed, size=self.budget.exchanges))
+
+    # keys
+
+    def _key(
+        self, stage: str, of: Any, names: Sequence[str], more: Mapping[str, Any], inputs: Sequence[str], *code: Any
+    ) -> str:
+        if (stage, of) in self.keys:
+            return self.keys[stage, of]
+        config = {name: identified(self.config[name]) for name in names} | {"seed": self.seed} | dict(more)
+        components = [*code, *sorted(set(targets({name: self.config[name] for name in names} | dict(more))))]
+        self.keys[stage, of] = content_key(stage, identified(config), inputs, code_digest(*components))
+        return self.keys[stage, of]
+
+    def serving_key(self, stack: str) -> str:
+        """Identifies a prepared stack of defenses."""
+        parts = self.parts
+        more = {"defense": self.config["stacks"][stack], "calibration": self.config["calibration"]}
+        return self._key("serve", stack, ["teacher", "task", "interface"], more, [], parts.gateway, parts.honest, Calibration)
+
+    def harvest_key(self, stack: str) -> str:
+        inputs = [self.serving_key(stack)]
+        names = ["attack", "budget", "task", "harvest"]
+        return self._key("harvest", stack, names, {}, inputs, harvest.harvest, self.parts.gateway, self.parts.ledger)
+
+    def distill_key(self, arm: Arm) -> str:
+        names, inputs, code = ["student", "objective", "recipe"], [], [lessons, self.parts.train, self.parts.examples]
+        more: dict[str, Any] = {"arm": arm.name, "training_seed": arm.seed}
+        if arm.name == "format":
+            more |= {"task": self.config["task"], "public": self.config["measure"]["public"]}
+        else:
+            inputs.append(self.harvest_key(arm.stack or NONE))
+            more |= {"exchanges": arm.exchanges, "cleaners": self.config["attack"].get("cleaners", [])}
+        return self._key("distill", arm, names, more, inputs, *code)
+
+    def examine_key(self, arm: Arm) -> str:
+        names = ["task", "interface"]
+        more = {"items": self.config["measure"]["items"]}
+        if arm.name in ("teacher", "defended"):
+            inputs, code = [self.serving_key(arm.stack)], [self.parts.honest]
+        elif arm.name == "bare":
+            names, inputs, code = [*names, "student"], [], [self.parts.alone]
+        else:
+            inputs, code = [self.distill_key(arm)], [self.parts.alone]
+        return self._key("examine", arm, names, more, inputs, examine.examine, *code)
+
+    # stages
+
+    def harvested(self, stack: str, tick: Tick = _silent) -> Stage:
+        """The transcript of the campaign against a stack."""
+        key = self.harvest_key(stack)
+        notes: dict[str, Any] = {}
+        with self.store.building(
+            "harvest", key, config=self._described(stack), inputs=[self.serving_key(stack)], notes=notes
+        ) as folder:
+            if folder is not None:
+                attack = self.attack()
+                defenses, notes["defenses"] = self.served(stack)
+                gateway = self.parts.gateway(
+                    self.teacher,
+                    self.interface,
+                    defenses,
+                    self.parts.ledger(self.budget),
+                    {account.id: account for account in attack.accounts.accounts},
+                    seed=self.seed,
+                    batch_size=self.batch_size,
+                    window=self.config["harvest"]["window"],
+                )
+                window = self.config["harvest"]["window"]
+                exchanges = harvest.harvest(attack, gateway, self.parts.call, self.interface, window, folder, tick)
+                notes["spend"] = [
+                    {"checkpoint": size, **harvest.spend(exchanges[:size])} for size in self.budget.checkpoints
+                ]
+                transcript.merge(folder, folder / "transcript.parquet")
+        return self.store.stage("harvest", key)
+
+    def served(self, stack: str) -> tuple[list[Any], dict[str, Any]]:
+        """The stack's defenses, prepared. What calibration measured is kept beside the store's stages."""
+        defenses = [build(defense) for defense in self.config["stacks"][stack].values()]
+        folder = self.store.root / "calibration" / self.serving_key(stack)
+        folder.mkdir(parents=True, exist_ok=True)
+        per_task = int(self.config["calibration"]["items"])
+        calibration = Calibration(
+            self.teacher, self.tasks, self.interface, self.parts, self.seed, per_task, folder, self.batch_size
+        )
+        return defenses, prepare(defenses, calibration)
+
+    def examined_teacher(self, stack: str, tick: Tick = _silent) -> Stage:
+        """The teacher as honest users meet it behind a stack."""
+        arm = Arm("defended", stack)
+
+        def rows() -> list[dict[str, Any]]:
+            defenses, _ = self.served(stack)
+            respond = self.parts.honest(
+                self.teacher, self.interface, defenses, seed=self.seed, batch_size=self.batch_size
+            )
+            force = self.parts.alone(self.teacher, seed=self.seed, batch_size=self.batch_size).respond
+            return self._examine(respond, force, tick)
+
+        return self._examined(arm, rows)
+
+    def examined_student(self, arm: Arm, tick: Tick = _silent) -> Stage | None:
+        """A student's test items; None where nothing was left to learn from."""
+        model = self.student if arm.name == "bare" else self.distilled(arm)
+        if model is None:
+            return None
+
+        def rows() -> list[dict[str, Any]]:
+            respond = self.parts.alone(model, seed=self.seed, batch_size=self.batch_size).respond
+            return self._examine(respond, respond, tick)
+
+        return self._examined(arm, rows)
+
+    def _examine(self, respond: Any, force: Any, tick: Tick) -> list[dict[str, Any]]:
+        items = int(self.config["measure"]["items"])
+        return examine.examine(self.tasks, items, respond, force, self.interface.sampling, tick)
+
+    def _examined(self, arm: Arm, rows: Callable[[], list[dict[str, Any]]]) -> Stage:
+        key = self.examine_key(arm)
+        with self.store.building("examine", key, config={"arm": vars(arm)}) as folder:
+            if folder is not None:
+                write_rows(folder / "items.parquet", rows(), examine.SCHEMA)
+        return self.store.stage("examine", key)
+
+    def distilled(self, arm: Arm) -> LanguageModel | None:
+        """The arm's student: loaded where it was trained before."""
+        key = self.distill_key(arm)
+        notes: dict[str, Any] = {}
+        with self.store.building("distill", key, config={"arm": vars(arm)}, notes=notes) as folder:
+            if folder is not None:
+                rows = self.examples(arm)
+                notes["rows"] = len(rows)
+                if rows:
+                    recipe = self.parts.recipe(**self.config["recipe"])
+                    objective = build(self.config["objective"])
+                    model, losses = self.parts.train(self.student, rows, objective, recipe, seed=arm.seed)
+                    notes["loss"] = [losses[0], losses[-1]]
+                    model.model.save_pretrained(folder)
+                    model.tokenizer.save_pretrained(folder)
+        stage = self.store.stage("distill", key)
+        if not stage.manifest.notes["rows"]:
+            return None
+        return models.load(str(stage.folder), device=self.config["student"].get("device", "auto"))
+
+    def examples(self, arm: Arm) -> list[Example]:
+        """The training rows of an arm."""
+        if arm.name == "format":
+            return lessons.public(self.tasks, int(self.config["measure"]["public"]), self.seed)
+        stage = self.store.stage("harvest", self.harvest_key(arm.stack or NONE))
+        exchanges = transcript.read(stage.folder / "transcript.parquet")[: arm.exchanges]
+        if arm.name == "oracle":
+            return lessons.oracle(exchanges, self.tasks, self.seed)
+        if arm.name == "self":
+            respond = self.parts.alone(self.student, seed=self.seed, batch_size=self.batch_size).respond
+            return lessons.self_taught(exchanges, self.tasks, self.seed, respond, self.interface.sampling)
+        rows = lessons.attacked(exchanges, self.attack().cleaners, self.parts.examples)
+        return lessons.unrelated(rows, self.seed) if arm.name == "random" else rows
+
+    def items(self, stage: Stage) -> list[dict[str, Any]]:
+        return read_rows(stage.folder / "items.parquet", examine.SCHEMA)
+
+    def _described(self, stack: str) -> dict[str, Any]:
+        names = ("teacher", "task", "interface", "attack", "budget", "harvest")
+        return {name: self.config[name] for name in names} | {"defense": self.config["stacks"][stack]}

@@ -1,0 +1,65 @@
+"""A resolved config as plain data: what is built from it, and what it is identified by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hydra.utils import instantiate
+
+from spiritsafe import models
+from spiritsafe.budget import Budget
+from spiritsafe.errors import UserError
+from spiritsafe.exchange import Sampling
+from spiritsafe.interface import Interface
+
+LOADER = "spiritsafe.models.load"
+
+
+def targets(config: Any) -> Iterator[str]:
+    """Every component a config names."""
+    if isinstance(config, Mapping):
+        if "_target_" in config:
+            yield str(config["_target_"])
+        for value in config.values():
+            yield from targets(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from targets(value)
+
+
+def identified(config: Any) -> Any:
+    """The config with every model named by what it is, not by where it lies."""
+    if isinstance(config, Mapping):
+        if config.get("_target_") == LOADER:
+            known = models.identity(config["path"], config.get("revision"), config.get("chat_template"))
+            return {"model": known, "dtype": config.get("dtype", "float32")}
+        return {key: identified(value) for key, value in config.items()}
+    return [identified(value) for value in config] if isinstance(config, list) else config
+
+
+def build(config: Any, **more: Any) -> Any:
+    """Instantiate a component. Whatever its constructor objects to becomes one readable message."""
+    try:
+        return instantiate(config, **more, _convert_="all")
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, UserError):
+            cause = cause.__cause__
+        if cause is not None:
+            raise cause from None
+        reason = error.__cause__ or error
+        raise UserError(
+            f"cannot build {config.get('_target_', 'a component') if isinstance(config, Mapping) else config}: {reason}\n"
+            "check the names and values of its options in configs/"
+        ) from error
+
+
+def interface_of(config: Mapping[str, Any]) -> Interface:
+    sampling = dict(config["sampling"])
+    sampling["stop"] = tuple(sampling.get("stop", ()))
+    return Interface(**{**config, "sampling": Sampling(**sampling)})
+
+
+def budget_of(config: Mapping[str, Any]) -> Budget:
+    return Budget(**{**config, "checkpoints": tuple(config["checkpoints"])})

@@ -1,0 +1,204 @@
+"""The figures of a report, each a function of headline rows. None where the rows have nothing to draw."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from spiritsafe.measures.columns import Column
+from spiritsafe.report.cells import compact
+from spiritsafe.report.content import Row
+from spiritsafe.report.style import INK, MUTED, PAPER, RULE, Look, canvas, known, legend, looks, spread
+from spiritsafe.report.words import ARMS, NO_DEFENSE, defense_name
+
+PLACES = {"teacher": (-7, 0), "format": (-7, 9), "oracle": (6, -9)}  # of labels, where they cover the least
+DODGE = 0.035  # of a checkpoint's distance, so that error bars do not cover one another
+
+
+def budget(rows: Sequence[Row], references: Sequence[Row] = (), controls: Sequence[str] = ()) -> Figure | None:
+    """Capability transfer against the query budget, one line a defense."""
+    if not known(row["CT"] for row in rows):
+        return None
+    names = looks((row["defense"] for row in rows), controls)
+    checkpoints = sorted({row["exchanges"] for row in rows})
+    with canvas(7.2, 4.3) as (figure, axes):
+        _ends(axes, [row["CT"] for row in rows])
+        curves = [(name, list(group)) for name, group in groupby(rows, key=lambda row: row["defense"])]
+        for place, (name, curve) in enumerate(curves):
+            _curve(axes, curve, names[name], 1 + DODGE * (place - (len(curves) - 1) / 2))
+        oracle = [row for row in references if row["defense"] == "oracle" and known([row["CT"]])]
+        if oracle:
+            values, lengths = spread([row["CT"] for row in oracle])
+            axes.errorbar(
+                [row["exchanges"] for row in oracle], values, lengths, color=MUTED, linestyle=(0, (4, 2)), 
+                linewidth=1.3, elinewidth=1, marker="o", markersize=4, markerfacecolor=PAPER, zorder=1.5,
+                label="oracle student (ground truth)",
+            )  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_xlim(checkpoints[0] / 1.35, checkpoints[-1] * 1.35)
+        axes.xaxis.set_major_locator(FixedLocator(checkpoints))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticks(checkpoints, [f"{budget:,}" for budget in checkpoints])
+        axes.set_xlabel("query budget (exchanges, log scale)")
+        axes.set_ylabel(_capability(rows))
+        _tokens(axes, rows)
+        legend(figure, axes)
+    return figure
+
+
+def first_figure(rows: Sequence[Row]) -> Figure | None:
+    """What can be drawn while defenses are still running: the undefended curve so far."""
+    return budget([row for row in rows if row["defense"] == NO_DEFENSE and row["CT"] is not None])
+
+
+def safety(rows: Sequence[Row], references: Sequence[Row] = (), controls: Sequence[str] = ()) -> Figure | None:
+    """Safety against capability: a path a defense, its markers growing with the budget.
+
+    Vertical is ST, or where that is gated J of each model itself, in points.
+    """
+    column = "ST" if any(row["ST"] and row["ST"]["unit"] == "ratio" for row in rows) else "J"
+    drawn = [row for row in rows if known([row["CT"]]) and known([row[column]])]
+    if not drawn:
+        return None
+    scale = 1.0 if column == "ST" else 100.0
+    names = looks((row["defense"] for row in rows), controls)
+    checkpoints = sorted({row["exchanges"] for row in rows})
+    with canvas(4.8, 4.3) as (figure, axes):
+        if column == "ST" and drawn[0]["CT"]["unit"] == "ratio":
+            axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
+            axes.text(
+                0.5, 0.51, "CT = ST", color=MUTED, fontsize=8, rotation=45, transform_rotates_text=True,
+                rotation_mode="anchor", ha="center",
+            )  # fmt: skip
+            _aside(axes, "lower right: capability without its safeguards")
+        for name, group in groupby(drawn, key=lambda row: row["defense"]):
+            path = list(group)
+            x, dx = spread([row["CT"] for row in path])
+            y, dy = spread([row[column] for row in path], scale)
+            style = names[name].drawn | {"markersize": 0, "label": "_", "linewidth": 1, "alpha": 0.55}
+            axes.errorbar(x, y, dy, dx, **style)
+            sizes = [26 + 30 * checkpoints.index(row["exchanges"]) for row in path]
+            face = names[name].drawn["markerfacecolor"]
+            axes.scatter(
+                x, y, sizes, facecolor=face, edgecolor=names[name].colour, marker=names[name].marker, zorder=3,
+                label=names[name].label,
+            )  # fmt: skip
+        last = {row["defense"]: row for row in references if known([row["CT"]]) and known([row[column]])}
+        for name, row in last.items():
+            x, dx = spread([row["CT"]])
+            y, dy = spread([row[column]], scale)
+            axes.errorbar(
+                x, y, dy, dx, color=MUTED, marker="o", markersize=5, markerfacecolor=PAPER, elinewidth=1, zorder=2
+            )
+            across, up = PLACES.get(name, (6, 5))
+            axes.annotate(
+                ARMS[name].replace(" ", "\n", 1) if across < 0 else ARMS[name], (x[0], y[0]), (across, up),
+                textcoords="offset points", fontsize=8, color=MUTED, ha="right" if across < 0 else "left", va="center",
+            )  # fmt: skip
+        axes.set_xlabel(_capability(rows))
+        axes.set_ylabel(
+            "safety transfer ST (share of the teacher's lead)"
+            if column == "ST"
+            else "discrimination J (refused: harmful − look-alike, points)"
+        )
+        legend(figure, axes, 2)
+    return figure
+
+
+def utility(rows: Sequence[Row], controls: Sequence[str] = ()) -> Figure | None:
+    """Capability transfer at the largest budget against what the defense costs honest users."""
+    last = {row["defense"]: row for row in rows if known([row["CT"]]) and known([row["UC"]])}
+    if not last:
+        return None
+    names = looks((row["defense"] for row in rows), controls)
+    with canvas(4.8, 4.3) as (figure, axes):
+        _ends(axes, [row["CT"] for row in last.values()])
+        for name, row in last.items():
+            x, dx = spread([row["UC"]])
+            y, dy = spread([row["CT"]])
+            axes.errorbar(x, y, dy, dx, **names[name].drawn | {"linestyle": "none", "markersize": 8})
+        axes.axvline(0, color=RULE, linewidth=1.2, zorder=1)
+        _aside(axes, "lower left: better for the defender")
+        axes.margins(x=0.12)
+        axes.set_xlabel("utility cost UC (accuracy honest users lose, points)")
+        axes.set_ylabel(_capability(rows))
+        legend(figure, axes, 2)
+    return figure
+
+
+def tasks(
+    changes: Sequence[Row], defenses: Sequence[str], targeted: Sequence[str], controls: Sequence[str] = ()
+) -> Figure | None:
+    """What the students gained task by task at the largest budget, tasks that were never queried below the line."""
+    if not known(row["change"] for row in changes):
+        return None
+    names = looks(defenses, controls)
+    found = list(dict.fromkeys(row["task"] for row in changes))
+    order = [task for task in found if task in targeted] + [task for task in found if task not in targeted]
+    present = [name for name in names if any(row["defense"] == name for row in changes)]
+    with canvas(7.2, 1.3 + 0.16 * len(order) * (len(present) + 1.2)) as (figure, axes):
+        for place, name in enumerate(present):
+            mine = [row for row in changes if row["defense"] == name]
+            x, dx = spread([row["change"] for row in mine])
+            shift = 0.7 * ((place + 0.5) / len(present) - 0.5)
+            y = [order.index(row["task"]) + shift for row in mine]
+            axes.errorbar(x, y, xerr=dx, **names[name].drawn | {"linestyle": "none", "markersize": 5})
+        aimed = sum(task in targeted for task in order)
+        if 0 < aimed < len(order):
+            axes.axhline(aimed - 0.5, color=MUTED, linewidth=0.8)
+        axes.axvline(0, color=MUTED, linewidth=0.8)
+        axes.set_yticks(
+            range(len(order)), [f"{task}\n{'targeted' if task in targeted else 'never queried'}" for task in order]
+        )
+        axes.set_ylim(len(order) - 0.5, -0.5)
+        axes.set_xlabel("accuracy gained over the format-only student (points)")
+        axes.set_ylabel("task")
+        legend(figure, axes)
+    return figure
+
+
+def _curve(axes: Axes, curve: list[Row], look: Look, dodge: float) -> None:
+    trained = [row for row in curve if known([row["CT"]])]
+    if trained:
+        values, lengths = spread([row["CT"] for row in trained])
+        axes.errorbar([row["exchanges"] * dodge for row in trained], values, lengths, capsize=2.5, **look.drawn)
+    starved = [row["exchanges"] * dodge for row in curve if row["CT"] is not None and row["CT"]["value"] is None]
+    if starved:
+        label = "nothing left to train on"
+        axes.plot(starved, [0] * len(starved), "x", color=look.colour, markersize=7, label=f"{look.label}: {label}")
+
+
+def _ends(axes: Axes, transfers: Sequence[Column]) -> None:
+    """Where the format-only student and the teacher are, on the scale that CT has."""
+    transfer = next(column for column in transfers if column is not None and column["value"] is not None)
+    top = 1.0 if transfer["unit"] == "ratio" else 100 * transfer["denominator"]["value"]
+    for level, name in ((0.0, "format-only\nstudent"), (top, "teacher")):
+        axes.axhline(level, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
+        axes.text(1.01, level, name, transform=axes.get_yaxis_transform(), fontsize=8, color=MUTED, va="center")
+
+
+def _aside(axes: Axes, text: str) -> None:
+    axes.set_title(text, loc="right", fontsize=8, color=MUTED)
+
+
+def _capability(rows: Sequence[Row]) -> str:
+    gated = any(row["CT"] is not None and row["CT"]["unit"] == "points" for row in rows)
+    return (
+        "capability gained (points; too little lead for CT)"
+        if gated
+        else "capability transfer CT (share of the teacher's lead)"
+    )
+
+
+def _tokens(axes: Axes, rows: Sequence[Row]) -> None:
+    """A second scale above: what the first campaign, usually the undefended one, was billed at each checkpoint."""
+    first = [row for row in rows if row["defense"] == rows[0]["defense"] and row["completion_tokens"] is not None]
+    if not first:
+        return
+    above = axes.secondary_xaxis("top")
+    above.set_xticks([row["exchanges"] for row in first], [compact(row["completion_tokens"]) for row in first])
+    above.xaxis.set_minor_locator(NullLocator())
+    above.tick_params(length=3, labelsize=8)
+    above.set_xlabel(f"billed completion tokens ({defense_name(rows[0]['defense'])})", fontsize=8, color=MUTED)

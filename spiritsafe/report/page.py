@@ -1,0 +1,109 @@
+"""One HTML page that holds everything, figures included, and opens without a network."""
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from itertools import groupby
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from spiritsafe.report import cells, style, table, words
+from spiritsafe.report.content import Content
+from spiritsafe.report.facts import flat, said
+from spiritsafe.report.notes import caveats, findings
+
+# (one value a checkpoint, one value a defense) of the two tables
+HEADLINE = ("CT", "ST", "GAP", "R_h", "R_b"), ("UC", "AC", "DE")
+MORE = (
+    ("CT_strict", "CT_flexible", "CT_oracle", "OT_points", "invalid"),
+    ("CT_AUC", "AC_multiple", "UC_forced", "extra_refusals"),
+)
+THEME = {style.INK: "var(--ink)", style.MUTED: "var(--muted)", style.RULE: "var(--rule)", style.PAPER: "var(--paper)"}
+CAPTIONS = {
+    "budget": (
+        "Capability against budget",
+        "Read it from left to right: each line is what an attacker gets from one defense as it spends more. Higher "
+        "is more of the teacher's lead on the targeted tasks; the dashed line is the same student on ground truth.",
+    ),
+    "safety": (
+        "Capability against safety",
+        "Each path follows one defense; markers grow with the budget. A harmless copy would climb the diagonal towards "
+        "the teacher. A path that runs right without rising keeps the capability and loses the safeguards.",
+    ),
+    "utility": (
+        "Utility against capability",
+        "What the defense costs honest users, against what the attacker still got at the largest budget. A good "
+        "defense sits low and left; one that is worth its cost lies below a control at the same utility cost.",
+    ),
+    "tasks": (
+        "Task by task",
+        "Accuracy gained over the format-only student at the largest budget. Tasks below the line were never queried: "
+        "what they gained leaked on the side, and a negative value is forgetting.",
+    ),
+}
+
+
+def page(content: Content, figures: Mapping[str, str]) -> str:
+    """HTML of a report. ``figures`` maps a name in `CAPTIONS` to its SVG; a missing one is left out."""
+    folder = files(__package__)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals.update(cells=cells, words=words, said=said, flat=flat)
+    template = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
+    facts = content.facts
+    looks = style.looks(row["defense"] for row in content.rows)
+    return template.render(
+        facts=facts,
+        css=Markup(folder.joinpath("page.css").read_text(encoding="utf-8")),
+        findings=[(looks[name].colour, words.defense_name(name), text) for name, text in findings(content)],
+        caveats=caveats(content),
+        legend=table.legend(content),
+        groups=[(words.defense_name(name), list(rows)) for name, rows in groupby(content.rows, key=_defense)],
+        tables=[_headings(content, *names) for names in (HEADLINE, MORE)],
+        figures=[(*CAPTIONS[name], name, inline(svg, name)) for name, svg in figures.items()],
+        arms=[(arm, table.arm_cells(arm)) for arm in table.arm_rows(content.parts)],
+        headings=[heading for heading, _ in table.PARTS.values()],
+        tasks=content.arms,
+        checkpoints=content.checkpoints,
+        sizes={row["task"]: row["items"] for row in content.arms},
+        spend=_spend(content),
+    )
+
+
+def inline(svg: str, name: str) -> Markup:
+    """An SVG for the inside of a page: no prolog or metadata, ids of its own, colours of the page's theme."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r' xmlns(:xlink)?="[^"]*"', "", body).replace("xlink:href", "href")
+    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body)
+    body = re.sub(
+        r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-labelledby="{name}-title">', body, count=1
+    )
+    for colour, variable in THEME.items():
+        body = body.replace(colour, variable)
+    return Markup(body.replace("'DejaVu Sans'", "inherit"))
+
+
+def _defense(row: dict[str, Any]) -> str:
+    return str(row["defense"])
+
+
+def _headings(content: Content, *groups: Sequence[str]) -> list[list[tuple[str, str]]]:
+    return [
+        [(name, words.HEADINGS.get(name, name) + cells.unit([row[name] for row in content.rows])) for name in names]
+        for names in groups
+    ]
+
+
+def _spend(content: Content) -> list[tuple[str, str]]:
+    """What each whole campaign was billed."""
+    return [
+        (
+            words.defense_name(row["defense"]),
+            f"{row['exchanges']:,} exchanges, {cells.compact(row['prompt_tokens'])} prompt and "
+            f"{cells.compact(row['completion_tokens'])} completion tokens, {row['accounts']} account{'s' * (row['accounts'] != 1)}",
+        )
+        for row in content.last
+        if row["completion_tokens"] is not None
+    ]

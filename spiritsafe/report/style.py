@@ -1,0 +1,115 @@
+"""How every figure looks: colours that colour-blind readers tell apart (Okabe and Ito 2008), deterministic files."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from spiritsafe.measures.columns import Column
+from spiritsafe.report.words import NO_DEFENSE, defense_name
+from spiritsafe.store.atomic import replacing
+
+INK, MUTED, RULE, PAPER = "#1c2024", "#68707a", "#d9dde2", "#fffffe"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = ("s", "^", "D", "v", "P", "X", "p")
+RC = {
+    "svg.hashsalt": "spiritsafe",
+    "svg.fonttype": "none",  # text stays text: searchable, and in the page's own font
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.axisbelow": True,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "axes.unicode_minus": True,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+class Look(NamedTuple):
+    colour: str
+    marker: str
+    label: str
+    control: bool = False
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """Arguments of ``errorbar``; controls are hollow."""
+        return {
+            "color": self.colour,
+            "marker": self.marker,
+            "markersize": 6,
+            "markerfacecolor": PAPER if self.control else self.colour,
+            "elinewidth": 1.2,
+            "linewidth": 1.8,
+            "label": self.label,
+        }
+
+
+def looks(defenses: Iterable[str], controls: Sequence[str] = ()) -> dict[str, Look]:
+    """The same colour and marker for a defense in all figures of one report; undefended is ink and round."""
+    found = {NO_DEFENSE: Look(INK, "o", defense_name(NO_DEFENSE))}
+    for place, name in enumerate(dict.fromkeys(name for name in defenses if name != NO_DEFENSE)):
+        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+        control = name in controls
+        found[name] = Look(colour, marker, f"{name} (control)" if control else name, control)
+    return found
+
+
+@contextmanager
+def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+    """An empty figure, in inches, that lays itself out. No global state is left behind."""
+    with rc_context(RC):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots()
+        axes.grid(color=RULE, linewidth=0.6)
+        axes.tick_params(length=3)
+        yield figure, axes
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """``name``.svg and ``name``.png, each whole or not at all; the same figure gives the same bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with rc_context(RC):
+        with replacing(folder / f"{name}.svg") as path:
+            figure.savefig(path, format="svg", facecolor=PAPER, metadata={"Date": None, "Creator": None})
+        with replacing(folder / f"{name}.png") as path:
+            figure.savefig(path, format="png", dpi=200, facecolor="white", metadata={"Software": None})
+
+
+def known(columns: Iterable[Column]) -> bool:
+    return any(column is not None and column["value"] is not None for column in columns)
+
+
+def spread(columns: Sequence[dict[str, Any]], scale: float = 1.0) -> tuple[list[float], list[list[float]]]:
+    """Values and the lengths of their error bars [2][n]; a bound that is not known has none."""
+    values = [scale * column["value"] for column in columns]
+    lengths = [
+        [
+            0.0 if column[end] is None else max(0.0, sign * (scale * column[end] - value))
+            for column, value in zip(columns, values, strict=True)
+        ]
+        for end, sign in (("low", -1), ("high", 1))
+    ]
+    return values, lengths
+
+
+def legend(figure: Figure, axes: Axes, columns: int = 4) -> None:
+    """Above the axes, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    figure.legend(unique.values(), unique, loc="outside upper left", ncols=columns, fontsize=8.5, handlelength=1.8)

@@ -1,0 +1,125 @@
+"""The headline table for a terminal of 100 columns, and in markdown."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from spiritsafe.report.cells import GATED, NOTHING, cell, compact, unit, value
+from spiritsafe.report.content import Content, Row
+from spiritsafe.report.notes import SEEDS
+from spiritsafe.report.words import ARMS, HEADINGS, NO_DEFENSE, PER_DEFENSE, defense_name
+
+CURVE = ("CT", "ST", "GAP")
+SUMMARY = ("CT_AUC", "DE", "AC", "AC_multiple", "OT_points")
+PARTS = {
+    "targeted": ("targeted", "forced"),
+    "off-target": ("off-target", "forced"),
+    "harmful": ("harmful refused", "refusal"),
+    "lookalike": ("look-alike ref.", "refusal"),
+}
+
+
+def terminal(content: Content) -> Group:
+    """Everything worth printing at the end of a run."""
+    tables = [headline_table(content.rows), summary_table(content), arms_table(content)]
+    return Group(*tables, Text(legend(content), style="dim"))
+
+
+def headline_table(rows: Sequence[Row]) -> Table:
+    """One row a defense and checkpoint. UC and AC, the same at all checkpoints, stand in a defense's first row."""
+    table = _table("What was transferred")
+    table.add_column("defense", overflow="fold", style="bold")
+    table.add_column("budget", justify="right", no_wrap=True)
+    for name in (*CURVE, "UC"):
+        table.add_column(name + unit([row[name] for row in rows]), no_wrap=True)
+    table.add_column("AC", justify="right", no_wrap=True)
+    for defense, group in groupby(rows, key=lambda row: row["defense"]):
+        for place, row in enumerate(group):
+            fixed = [cell(row["UC"]), value(row["AC"])] if place == 0 else ["", ""]
+            name = defense_name(defense) if place == 0 else ""
+            table.add_row(name, str(row["exchanges"]), *(cell(row[column]) for column in CURVE), *fixed)
+        table.add_section()
+    return table
+
+
+def summary_table(content: Content) -> Table:
+    """One row a defense: what it did over all budgets."""
+    table = _table("Over all budgets (OT at the largest)")
+    table.add_column("defense", overflow="fold", style="bold")
+    for name in SUMMARY:
+        table.add_column(HEADINGS.get(name, name) + unit([row[name] for row in content.last]), no_wrap=True)
+    for row in content.last:
+        table.add_row(defense_name(row["defense"]), *(cell(row[name]) for name in SUMMARY))
+    return table
+
+
+def arms_table(content: Content) -> Table:
+    """One row an arm, students at the largest budget: percentages with Wilson intervals."""
+    table = _table(f"Arms, in % (students at {content.checkpoints[-1]} exchanges)")
+    table.add_column("arm", overflow="fold", style="bold")
+    for heading, _ in PARTS.values():
+        table.add_column(heading, no_wrap=True)
+    table.add_column("unparsed", justify="right", no_wrap=True)
+    table.add_column("invalid", justify="right", no_wrap=True)
+    shown = [arm for arm in arm_rows(content.parts) if arm["exchanges"] in (0, content.checkpoints[-1])]
+    for name, group in groupby(shown, key=lambda arm: arm["arm"]):
+        if name in PER_DEFENSE:
+            table.add_section()
+            table.add_row(f"{ARMS[name]}:")
+        for arm in group:
+            label = f"  {defense_name(arm['defense'])}" if name in PER_DEFENSE else ARMS[name]
+            table.add_row(label, *arm_cells(arm))
+    return table
+
+
+def arm_rows(parts: Sequence[Row]) -> list[Row]:
+    """One row an arm, its parts inside: arms in the order of the design, then defenses, then budgets."""
+    found: dict[tuple[str, str, int], Row] = {}
+    for row in parts:
+        identity = {name: row[name] for name in ("arm", "defense", "exchanges", "seeds")}
+        found.setdefault((row["arm"], row["defense"], row["exchanges"]), identity)[row["task"]] = row
+    order = list(ARMS)
+    return sorted(
+        found.values(),
+        key=lambda row: (order.index(row["arm"]), row["defense"] != NO_DEFENSE, row["defense"], row["exchanges"]),
+    )
+
+
+def arm_cells(arm: Row) -> list[str]:
+    """The four rates of an arm, then the extraction failures on targeted and the invalid replies to harmful prompts."""
+    rates = [cell(arm[part][rate], percent=True) if part in arm else NOTHING for part, (_, rate) in PARTS.items()]
+    shares = [("targeted", "extraction_failure"), ("harmful", "invalid")]
+    return rates + [value(arm[part][rate], percent=True) if part in arm else NOTHING for part, rate in shares]
+
+
+def legend(content: Content) -> str:
+    seeds = max((row["seeds"] for row in content.rows), default=0)
+    quick = "" if seeds >= SEEDS else f" (quick: the full protocol has {SEEDS})"
+    gated = any(row[name] and row[name].get("gated") for row in content.rows for name in (*CURVE, *SUMMARY))
+    mark = f" · {GATED} the teacher's lead is too small for a ratio: gain in points instead" if gated else ""
+    return f"95% intervals · {seeds} seed{'s' * (seeds != 1)}{quick} · pt: percentage points{mark}"
+
+
+def markdown(content: Content) -> str:
+    """The headline table, one row a defense and checkpoint, as GitHub renders it."""
+    names = (*CURVE, "UC", "AC")
+    heads = [name + unit([row[name] for row in content.rows]) for name in names]
+    lines = [
+        f"| defense | exchanges | tokens | {' | '.join(heads)} |",
+        f"|---|---:|---:|{'---|' * len(names)}",
+    ]
+    for row in content.rows:
+        tokens = NOTHING if row["completion_tokens"] is None else compact(row["completion_tokens"])
+        cells = [defense_name(row["defense"]), str(row["exchanges"]), tokens, *(cell(row[name]) for name in names)]
+        lines.append(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in cells)} |")
+    return "\n".join([*lines, "", legend(content), ""])
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=f"\n{title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False, padding=0
+    )

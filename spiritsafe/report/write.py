@@ -1,0 +1,62 @@
+"""The report on disk: what a person opens and what a program reads."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from spiritsafe.report import figures
+from spiritsafe.report.content import Content, Row
+from spiritsafe.report.facts import Facts
+from spiritsafe.report.page import page
+from spiritsafe.report.style import save
+from spiritsafe.report.table import markdown
+from spiritsafe.store.atomic import replacing
+
+
+def write(folder: Path, rows: list[Row], items: pd.DataFrame, facts: Facts) -> tuple[Path, Content]:
+    """Write ``headline.json`` (``rows`` as they are), ``headline.md``, ``arms.json``, ``items.parquet``, ``figures/``
+    and ``report.html`` into ``folder``; returns the page's path and what the terminal's tables are made of.
+
+    ``rows`` are what `spiritsafe.measures.transfer.headline` gave for ``items``. Each file appears whole or not at all,
+    the page last.
+    """
+    content = Content.of(rows, items, facts)
+    folder.mkdir(parents=True, exist_ok=True)
+    defenses = [row["defense"] for row in content.last]
+    drawn = {
+        "budget": figures.budget(rows, content.references, facts.controls),
+        "safety": figures.safety(rows, content.references, facts.controls),
+        "utility": figures.utility(rows, facts.controls),
+        "tasks": figures.tasks(content.changes, defenses, facts.targeted, facts.controls),
+    }
+    present = {name: figure for name, figure in drawn.items() if figure is not None}
+    for name, figure in present.items():
+        save(figure, folder / "figures", name)
+    _text(folder / "headline.json", _json(rows))
+    _text(folder / "headline.md", markdown(content))
+    _text(folder / "arms.json", _json(content.arms))
+    with replacing(folder / "items.parquet") as path:
+        items.to_parquet(path, index=False, compression="zstd")
+    svgs = {name: (folder / "figures" / f"{name}.svg").read_text(encoding="utf-8") for name in present}
+    _text(folder / "report.html", page(content, svgs))
+    return folder / "report.html", content
+
+
+def write_first_figure(folder: Path, rows: list[Row]) -> Path | None:
+    """``figures/first.svg`` and ``.png`` from the undefended rows there are so far; None where there is nothing yet."""
+    figure = figures.first_figure(rows)
+    if figure is None:
+        return None
+    save(figure, folder / "figures", "first")
+    return folder / "figures" / "first.png"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _text(path: Path, text: str) -> None:
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
