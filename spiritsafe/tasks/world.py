@@ -64,7 +64,7 @@ TRADES = (
 
 
 def _relations(people: list[str]) -> dict[tuple[str, str], str]:
-    table = {}
+    table: dict[tuple[str, str], str] = {}
     for relation in ("friend", "tutor"):
         order = _permutation(relation + people[0], len(people))
         table |= {(person, relation): people[other] for person, other in zip(people, order, strict=True)}
