@@ -103,7 +103,7 @@ def safety(rows: Sequence[Row], references: Sequence[Row] = (), controls: Sequen
             if column == "ST"
             else "discrimination J (refused: harmful − look-alike, points)"
         )
-        legend(figure, axes, 2)
+        legend(figure, axes)
     return figure
 
 
@@ -124,7 +124,7 @@ def utility(rows: Sequence[Row], controls: Sequence[str] = ()) -> Figure | None:
         axes.margins(x=0.12)
         axes.set_xlabel("utility cost UC (accuracy honest users lose, points)")
         axes.set_ylabel(_capability(rows))
-        legend(figure, axes, 2)
+        legend(figure, axes)
     return figure
 
 

@@ -98,12 +98,11 @@ def _headings(content: Content, *groups: Sequence[str]) -> list[list[tuple[str, 
 
 def _spend(content: Content) -> list[tuple[str, str]]:
     """What each whole campaign was billed."""
-    return [
-        (
-            words.defense_name(row["defense"]),
-            f"{row['exchanges']:,} exchanges, {cells.compact(row['prompt_tokens'])} prompt and "
-            f"{cells.compact(row['completion_tokens'])} completion tokens, {row['accounts']} account{'s' * (row['accounts'] != 1)}",
-        )
-        for row in content.last
-        if row["completion_tokens"] is not None
-    ]
+    found = []
+    for row in content.last:
+        if row["completion_tokens"] is not None:
+            prompt, completion = (cells.compact(row[f"{part}_tokens"]) for part in ("prompt", "completion"))
+            accounts = f"{row['accounts']} account{'s' * (row['accounts'] != 1)}"
+            bill = f"{row['exchanges']:,} exchanges from {accounts}: {prompt} prompt and {completion} completion tokens"
+            found.append((words.defense_name(row["defense"]), bill))
+    return found

@@ -1,5 +1,6 @@
 """How every figure looks: colours that colour-blind readers tell apart (Okabe and Ito 2008), deterministic files."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from spiritsafe.store.atomic import replacing
 
 INK, MUTED, RULE, PAPER = "#1c2024", "#68707a", "#d9dde2", "#fffffe"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+LETTERS = 12.5  # of a legend, to the inch
 MARKERS = ("s", "^", "D", "v", "P", "X", "p")
 RC = {
     "svg.hashsalt": "spiritsafe",
@@ -108,8 +110,10 @@ def spread(columns: Sequence[dict[str, Any]], scale: float = 1.0) -> tuple[list[
     return values, lengths
 
 
-def legend(figure: Figure, axes: Axes, columns: int = 4) -> None:
-    """Above the axes, where it covers nothing."""
+def legend(figure: Figure, axes: Axes) -> None:
+    """Above the axes, where it covers nothing, on as many lines as the names need."""
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
+    lines = math.ceil(sum(len(label) + 6 for label in unique) / (LETTERS * figure.get_figwidth()))
+    columns = math.ceil(len(unique) / lines)
     figure.legend(unique.values(), unique, loc="outside upper left", ncols=columns, fontsize=8.5, handlelength=1.8)

@@ -1,0 +1,351 @@
+import json
+import math
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import campaign
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import rcParams
+from matplotlib.colors import to_rgb
+from rich.console import Console
+
+from spiritsafe.measures.intervals import wilson
+from spiritsafe.measures.transfer import headline
+from spiritsafe.report import figures, style
+from spiritsafe.report.cells import phrase
+from spiritsafe.report.content import Content, changes, parts, references
+from spiritsafe.report.facts import Facts, flat
+from spiritsafe.report.notes import caveats, findings
+from spiritsafe.report.page import page
+from spiritsafe.report.table import markdown, terminal
+from spiritsafe.report.write import write, write_first_figure
+
+Table = pd.DataFrame
+
+
+@pytest.fixture(scope="module")
+def items() -> Table:
+    return campaign.item_table()
+
+
+@pytest.fixture(scope="module")
+def rows(items: Table) -> list[dict[str, Any]]:
+    return campaign.rows_of(items)
+
+
+@pytest.fixture(scope="module")
+def content(items: Table, rows: list[dict[str, Any]]) -> Content:
+    return Content.of(rows, items, campaign.FACTS)
+
+
+@pytest.fixture(scope="module")
+def written(items: Table, rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "report"
+    path, _ = write(folder, rows, items, campaign.FACTS)
+    assert path == folder / "report.html"
+    return folder
+
+
+def printed(content: Content, width: int = 100) -> str:
+    console = Console(file=StringIO(), width=width, force_terminal=False)
+    console.print(terminal(content))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def without(*arms: str) -> Callable[[Table], Table]:
+    return lambda items: items[~items["arm"].isin(arms)]
+
+
+def gated(items: Table) -> Table:
+    """A format student as good as the teacher: no ratio has a denominator."""
+    teacher = items[items["arm"] == "teacher"]
+    return pd.concat([items[items["arm"] != "format"], teacher.assign(arm="format")])
+
+
+def starved(items: Table) -> Table:
+    """Nothing left to train on after cleaning, at one checkpoint of one defense and at all of another."""
+    attacked = items["arm"] == "attacked"
+    lost = (items["defense"] == "antidistillation") & (items["exchanges"] == 64) | (items["defense"] == "answer_only")
+    return items[~(attacked & lost)]
+
+
+WORLDS: dict[str, Callable[[Table], Table]] = {
+    "complete": lambda items: items,
+    "gated": gated,
+    "starved": starved,
+    "no oracle": without("oracle"),
+    "no teacher": without("teacher"),
+    "no baseline": without("format"),
+    "only the attacked": without("teacher", "format", "bare", "oracle", "defended"),
+    "no harmful": lambda items: items[items["kind"] != "harmful"],
+    "capability only": lambda items: items[items["kind"] == "capability"],
+    "targeted only": lambda items: items[items["task"].isin(campaign.TARGETED)],
+    "one defense, one budget, one seed": lambda items: items[
+        ~(items["arm"].isin(["attacked", "oracle"]) & (items["exchanges"] != 64))
+        & ~items["defense"].isin(["answer_only", "antidistillation"])
+        & (items["seed"] == 0)
+    ],
+}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_whatever_is_missing_the_report_is_written_and_fits(items: Table, world: str, tmp_path: Path) -> None:
+    table = WORLDS[world](items)
+    rows = campaign.rows_of(table)
+    path, content = write(tmp_path, rows, table, campaign.FACTS)
+    lines = printed(content).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "…" not in "".join(lines)
+    html = path.read_text()
+    assert "nan" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL).lower().replace("nano", "")
+    assert html.count("<svg") == len(list((tmp_path / "figures").glob("*.svg")))
+    assert markdown(content).count("\n|") == len(rows) + 1
+
+
+def test_json_round_trips_with_bounds(written: Path, rows: list[dict[str, Any]]) -> None:
+    found = json.loads((written / "headline.json").read_text())
+    assert found == rows
+    assert len(found) == 3 * 4
+    for row in found:
+        assert {"defense", "exchanges"} <= row.keys()
+        for column in ("CT", "ST", "GAP", "UC"):
+            assert row[column]["low"] <= row[column]["value"] <= row[column]["high"]
+        assert {"low", "high"} <= row["AC"].keys()
+    arms = json.loads((written / "arms.json").read_text())
+    assert {row["arm"] for row in arms} == {"teacher", "defended", "bare", "format", "oracle", "attacked"}
+
+
+def test_items_are_a_copy(written: Path, items: Table) -> None:
+    pd.testing.assert_frame_equal(pd.read_parquet(written / "items.parquet"), items, check_dtype=False)
+
+
+def test_the_page_stands_alone_and_is_well_formed(written: Path) -> None:
+    class Reader(HTMLParser):
+        open: list[str]
+        ids: list[str]
+        references: list[str]
+
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            if tag not in {"meta", "link", "img", "br", "path", "use", "rect"}:
+                self.open.append(tag)
+            for name, value in attributes:
+                if name == "id":
+                    self.ids.append(str(value))
+                if name in {"href", "src", "xlink:href"}:
+                    self.references.append(str(value))
+
+        def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            self.handle_starttag(tag, attributes)
+            if self.open and self.open[-1] == tag:
+                self.open.pop()
+
+        def handle_endtag(self, tag: str) -> None:
+            if tag not in {"path", "use", "rect"}:
+                assert self.open.pop() == tag
+
+    html = (written / "report.html").read_text()
+    reader = Reader()
+    reader.open, reader.ids, reader.references = [], [], []
+    reader.feed(html)
+    assert reader.open == []
+    assert len(reader.ids) == len(set(reader.ids)) > 100
+    assert all(reference.startswith("#") for reference in reader.references)
+    assert {reference[1:] for reference in reader.references} <= set(reader.ids)
+    assert set(re.findall(r"url\(#([^)]*)\)", html)) <= set(reader.ids)
+    assert not re.search(r"https?://|@import|<script|<link|url\((?!#)", html)
+    assert html.count("<svg") == 4
+
+
+def test_the_page_escapes_what_it_is_told(content: Content) -> None:
+    evil = "<script>alert('x')</script>"
+    facts = Facts(
+        title=evil, targeted=campaign.TARGETED, command=evil, attack={evil: evil}, calibration={evil: {"a": evil}}
+    )
+    rows = [{**row, "defense": evil} if row["defense"] == "answer_only" else row for row in content.rows]
+    html = page(Content(facts, rows, content.arms, content.parts, content.references, content.changes), {})
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert "Nothing can be drawn" in html
+
+
+def test_the_page_says_what_was_asked_and_how_to_do_it_again(written: Path) -> None:
+    html = (written / "report.html").read_text()
+    asked = [
+        "64, 256, 1,024, 4,096 exchanges",
+        "sampling.temperature 1",
+        "programs 1, recipes 1",
+        "restricted 80",
+        "287k",
+    ]
+    again = ["spiritsafe experiment=demo", "sha256:1f7c0a3e", "2.13.0", "9f22aa", "4 min 48 s", "0.0371"]
+    for fact in asked + again:
+        assert fact in html, fact
+
+
+def test_the_terminal_shows_every_defense_and_checkpoint(content: Content) -> None:
+    text = printed(content)
+    top = text[: text.index("Over all budgets")]
+    for name in ("undefended", "answer_only", "antidistillation"):
+        assert name in top
+    for budget in campaign.CHECKPOINTS:
+        assert len(re.findall(rf"(?m)^.{{16}} +{budget} ", top)) == 3
+    assert len(re.findall(r"\[[^\]]*, [^\]]*\]", top)) == 12 * 3 + 3
+    for row in content.rows:
+        assert f"{row['CT']['value']:z.2f}".replace("-", "−") in top
+    assert "3 seeds (quick" in text
+    assert "†" not in text
+
+
+def test_gated_ratios_are_marked_and_in_points(items: Table) -> None:
+    table = gated(items)
+    content = Content.of(campaign.rows_of(table), table, campaign.FACTS)
+    text = printed(content)
+    assert "CT pt†" in text
+    assert "too small for a ratio" in text
+    assert any(note.startswith("† CT, ST, GAP") for note in caveats(content))
+    figure = figures.budget(content.rows, content.references)
+    assert figure is not None
+    assert "points" in figure.axes[0].get_ylabel()
+
+
+def test_caveats_name_what_is_weak(items: Table) -> None:
+    table = starved(without("oracle")(items))
+    table["extracted"] &= ~((table["arm"] == "defended") & (table["item"].str[-1] < "5"))
+    facts = Facts("weak", campaign.TARGETED, calibration={"antidistillation": {"target_reached": False}})
+    notes = " ".join(caveats(Content.of(campaign.rows_of(table), table, facts)))
+    weak = ["Quick: 3 training seeds", "160 targeted (of 1000)", "teacher as served (", "calibration did not"]
+    gone = ["No oracle student", "null controls", "answer_only at 256 exchanges: no attacked student", "CT*", "DET"]
+    for part in weak + gone:
+        assert part in notes, part
+    plenty = Facts("strong", campaign.TARGETED)
+    assert "calibration" not in " ".join(caveats(Content.of(campaign.rows_of(items), items, plenty)))
+
+
+def test_findings_give_intervals(content: Content) -> None:
+    said = dict(findings(content))
+    assert list(said) == ["none", "answer_only", "antidistillation"]
+    assert "Honest users lost" not in said["none"]
+    assert len(re.findall(r"\[[^\]]*\]", said["antidistillation"])) == 5
+    assert f"Honest users lost {phrase(content.last[-1]['UC'])} of accuracy" in said["antidistillation"]
+
+
+@pytest.fixture(scope="module")
+def drawn(content: Content) -> dict[str, Any]:
+    defenses = list(campaign.SKILL)
+    return {
+        "budget": figures.budget(content.rows, content.references),
+        "safety": figures.safety(content.rows, content.references),
+        "utility": figures.utility(content.rows, controls=("answer_only",)),
+        "tasks": figures.tasks(content.changes, defenses, campaign.TARGETED),
+        "first": figures.first_figure(content.rows),
+    }
+
+
+def test_axes_are_labelled_and_legends_cover_no_data(drawn: dict[str, Any]) -> None:
+    for name, figure in drawn.items():
+        axes = figure.axes[0]
+        assert len(axes.get_xlabel()) > 10, name
+        assert len(axes.get_ylabel()) > 3, name
+        [legend] = figure.legends
+        figure.draw_without_rendering()
+        assert legend.get_window_extent().y0 >= axes.get_window_extent().y1 - 1, name
+        assert legend.get_window_extent().x1 <= figure.bbox.x1 + 1, name
+
+
+def test_a_defense_looks_the_same_in_every_figure(drawn: dict[str, Any]) -> None:
+    colours = []
+    for name in ("budget", "safety", "tasks"):
+        handles, labels = drawn[name].axes[0].get_legend_handles_labels()
+        found = dict(zip(labels, handles, strict=True))["antidistillation"]
+        colour = found.get_edgecolor()[0][:3] if name == "safety" else to_rgb(found.lines[0].get_color())
+        colours.append(tuple(np.round(colour, 3)))
+    assert len(set(colours)) == 1
+    _, labels = drawn["utility"].axes[0].get_legend_handles_labels()
+    assert "answer_only (control)" in labels
+
+
+def test_the_drawn_curve_is_the_table(content: Content, drawn: dict[str, Any]) -> None:
+    handles, labels = drawn["budget"].axes[0].get_legend_handles_labels()
+    line, _, [bars] = dict(zip(labels, handles, strict=True))["answer_only"]
+    mine = [row for row in content.rows if row["defense"] == "answer_only"]
+    np.testing.assert_allclose(line.get_ydata(orig=False), [row["CT"]["value"] for row in mine])
+    np.testing.assert_allclose(line.get_xdata(orig=False), [row["exchanges"] for row in mine], rtol=0.1)
+    ends = [[segment[0][1], segment[1][1]] for segment in bars.get_segments()]
+    np.testing.assert_allclose(ends, [[row["CT"]["low"], row["CT"]["high"]] for row in mine])
+
+
+def test_files_are_deterministic_and_no_global_state_is_left(content: Content, tmp_path: Path) -> None:
+    before = dict(rcParams)
+    for folder in ("a", "b"):
+        figure = figures.budget(content.rows, content.references)
+        assert figure is not None
+        style.save(figure, tmp_path / folder, "budget")
+    assert dict(rcParams) == before
+    for suffix in ("svg", "png"):
+        first, second = ((tmp_path / folder / f"budget.{suffix}").read_bytes() for folder in ("a", "b"))
+        assert first == second
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"budget.svg", "budget.png"}
+
+
+def test_a_first_figure_needs_only_the_undefended_curve_so_far(items: Table, tmp_path: Path) -> None:
+    arms = items["arm"].isin(["teacher", "format"]) | (
+        (items["arm"] == "attacked") & (items["defense"] == "none") & (items["exchanges"] <= 256)
+    )
+    spend = campaign.ledgers().query("defense == 'none' and exchanges <= 256")
+    rows = headline(items[arms], spend, campaign.TARGETED, resamples=100)
+    assert len(rows) == 2
+    path = write_first_figure(tmp_path, rows)
+    assert path is not None
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.with_suffix(".svg").exists()
+    assert write_first_figure(tmp_path / "empty", []) is None
+
+
+def test_parts_pool_the_tasks_of_a_part(items: Table) -> None:
+    found = {
+        (row["arm"], row["defense"], row["exchanges"], row["task"]): row for row in parts(items, campaign.TARGETED)
+    }
+    row = found["teacher", "", 0, "targeted"]
+    mine = items[(items["arm"] == "teacher") & items["task"].isin(campaign.TARGETED)]
+    assert row["items"] == len(mine) == 2 * campaign.ITEMS
+    assert row["forced"]["value"] == pytest.approx(mine["forced"].mean())
+    low, high = wilson(mine["forced"].mean(), len(mine))
+    assert (row["forced"]["low"], row["forced"]["high"]) == (
+        pytest.approx(low, abs=1e-3),
+        pytest.approx(high, abs=1e-3),
+    )
+    assert {key[3] for key in found} == {"targeted", "off-target", "harmful", "lookalike"}
+
+
+def test_references_stand_on_the_headline_s_scale(items: Table, rows: list[dict[str, Any]]) -> None:
+    found = {(row["defense"], row["exchanges"]): row for row in references(items, campaign.TARGETED)}
+    assert {found["teacher", 1][column]["value"] for column in ("CT", "ST")} == {1}
+    assert {found["format", 1][column]["value"] for column in ("CT", "ST")} == {0}
+    for row in rows:
+        if row["defense"] == "none" and not row["CT_oracle"]["gated"]:
+            oracle = row["CT"]["value"] / row["CT_oracle"]["value"]
+            assert found["oracle", row["exchanges"]]["CT"]["value"] == pytest.approx(oracle)
+
+
+def test_changes_are_paired_differences_at_the_largest_budget(items: Table) -> None:
+    found = {(row["defense"], row["task"]): row for row in changes(items)}
+    assert len(found) == 3 * 5
+    row = found["none", "tools"]
+    mine = items[items["task"] == "tools"]
+    student = mine[(mine["arm"] == "attacked") & (mine["defense"] == "none") & (mine["exchanges"] == 4096)]["forced"]
+    gain = 100 * (student.mean() - mine[mine["arm"] == "format"]["forced"].mean())
+    assert row["change"]["value"] == pytest.approx(gain, abs=1e-3)
+    assert row["change"]["low"] < gain < row["change"]["high"]
+
+
+def test_facts_are_flattened_into_words() -> None:
+    nested = {"a": {"b": 0.123456, "c": None}, "d": [1, (2, 3.0)], "e": True}
+    assert dict(flat(nested)) == {"a.b": "0.1235", "a.c": "none", "d": "1, (2, 3)", "e": "yes"}
+    assert math.isclose(float(dict(flat({"x": 1e-3}))["x"]), 1e-3)
