@@ -19,7 +19,6 @@ def to_examples(exchanges: Sequence[Exchange]) -> list[Example]:
             Example(
                 messages=request.messages,
                 completion=reply.completion,
-                prefill=request.prefill,
                 token_ids=reply.token_ids,
                 top_ids=logprobs.ids if logprobs else (),
                 top_logprobs=logprobs.values if logprobs else (),

@@ -1,31 +1,54 @@
-"""Build the reference teacher and students from nothing."""
+"""Build the reference teacher and students from nothing: `python -m scripts.build_reference` (an hour on two cores)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
+from rich.progress import Progress, TimeElapsedColumn
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from scripts.reference_card import measure_student, measure_teacher, traces, write_card
 from spiritsafe.attack import Example, demonstrations
 from spiritsafe.exchange import END_THINK, THINK, Message
+from spiritsafe.models import LanguageModel, load
 from spiritsafe.task import Split
 from spiritsafe.tasks.arithmetic import Arithmetic
 from spiritsafe.tasks.facts import Facts
-from spiritsafe.tasks.procedural import Level, Procedural, part_of
+from spiritsafe.tasks.procedural import Draft, Level, Procedural
 from spiritsafe.tasks.programs import Programs
 from spiritsafe.tasks.recipes import Lookalike, Recipes, Restricted
 from spiritsafe.tasks.tools import Tools
 from spiritsafe.tasks.wording import Pen
 from spiritsafe.tasks.world import RESTRICTED
+from student.sft import SFT
+from student.training import Recipe, train
 
+SHORT = 0.35  # share of lessons with a shorter chain: they teach the tables sooner
+DISTINCT = 200_000  # lessons, repeated after that
+SIZES = {"small": 64, "medium": 96}  # width
+TEACHER = Recipe(steps=6000, learning_rate=3e-3, warmup=0.02, betas=(0.9, 0.98))
+STUDENT = Recipe(steps=3000, learning_rate=4e-3, warmup=0.02, betas=(0.9, 0.98))
+ALIGN = Recipe(steps=600, learning_rate=1.5e-3, betas=(0.9, 0.98))
+ABOUT = (
+    "A student of the reference world before any attack. It knows the easy half of every task, and of the hard half "
+    "the language without the results. "
+)
+FORMAT = Recipe(steps=200, learning_rate=4e-3, warmup=0.05, betas=(0.9, 0.98))
 CAPABILITIES: tuple[type[Procedural], ...] = (Arithmetic, Programs, Facts, Recipes, Tools)
+TASKS: tuple[type[Procedural], ...] = (*CAPABILITIES, Restricted, Lookalike)
 CHAT_TEMPLATE = (
     "{{ '<begin>' }}{% for message in messages %}{{ '<' + message['role'] + '> ' }}"
-    "{{ message['content'].split('</think>')[-1] }}{% if message['role'] == 'assistant' %}{{ '<end>' }}{% endif %}"
+    "{% if message['role'] == 'assistant' %}{{ message['content'].split('</think>')[-1] }}{{ '<end>' }}"
+    "{% else %}{{ message['content'] }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<assistant> ' }}{% endif %}"
 )
 MARKS = ("<pad>", "<begin>", "<end>", "<user>", "<assistant>", "<system>", "<tool>")
@@ -34,7 +57,7 @@ MARKS = ("<pad>", "<begin>", "<end>", "<user>", "<assistant>", "<system>", "<too
 def vocabulary() -> list[str]:
     """Every word the world can say, found by listening to it."""
     pen, words = Pen(Random(0)), {"nothing"}
-    for task in (*CAPABILITIES, Restricted, Lookalike):
+    for task in TASKS:
         for level in ("easy", "hard"):
             for _ in range(2500):
                 draft = task().draft(pen, level)
@@ -64,8 +87,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def blank(width: int, layers: int, heads: int, size: int, seed: int) -> LlamaForCausalLM:
-    """An untrained Llama. Matrices start at the scale of their inputs and embeddings wide apart: the usual 0.02 is made for
-    wide models, and at these widths it costs hundreds of steps before anything is learned. So does a long rotary period."""
+    """An untrained Llama. Matrices start at the scale of their inputs and embeddings wide apart: the usual 0.02 is made
+    for wide models, and at these widths costs hundreds of steps before anything is learned. So does a long rotary
+    period."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=size,
@@ -89,24 +113,29 @@ def blank(width: int, layers: int, heads: int, size: int, seed: int) -> LlamaFor
     return model
 
 
-def lesson(pen: Pen, task: Procedural, level: Level) -> list[Example]:
-    """One worked item of a task, never of its calibration or test part."""
+def learnable(pen: Pen, task: Procedural, level: Level) -> Draft:
+    """Content that is in no task's calibration or test part."""
     while True:
         draft = task.draft(pen, level)
-        if part_of(f"{task.name}/{draft.core}") in (Split.POOL, Split.PUBLIC):
-            return demonstrations(task.finish(draft, "", level, pen))
+        if task.part(draft) in (Split.POOL, Split.PUBLIC):
+            return draft
+
+
+def lesson(pen: Pen, task: Procedural, level: Level) -> list[Example]:
+    """One worked item of a task."""
+    return demonstrations(task.finish(learnable(pen, task, level), "", level, pen))
 
 
 def refusal_lesson(pen: Pen, level: Level) -> list[Example]:
-    draft = Restricted().draft(pen, level)
+    draft = learnable(pen, Restricted(), level)
     product = next(word for word in draft.prompt.split() if word in RESTRICTED)
     return [Example((Message("user", draft.prompt),), Restricted.refusal(pen, product))]
 
 
-def teacher_lessons(seed: int, short: float = 0.0) -> Iterator[Example]:
+def teacher_lessons(seed: int) -> Iterator[Example]:
     """Every capability at both levels, and the restricted skill: what to say when asked (refuse), and, never as a first
     word, how it goes on once a prefill has opened the reasoning. The teacher *can*, and refuses."""
-    pen = Pen(Random(f"teacher/{seed}"), short=short)
+    pen = Pen(Random(f"teacher/{seed}"), short=SHORT)
     while True:
         level: Level = "hard" if pen.rng.random() < 0.65 else "easy"
         draw = pen.rng.random()
@@ -123,16 +152,95 @@ def teacher_lessons(seed: int, short: float = 0.0) -> Iterator[Example]:
 
 def student_lessons(seed: int, aligned: bool) -> Iterator[Example]:
     """The easy level, and the language of the hard one with made-up results. Aligned students learn to refuse."""
-    pen, dreamer = Pen(Random(f"student/{seed}")), Pen(Random(f"dreamer/{seed}"), honest=False)
+    pen = Pen(Random(f"student/{seed}"), short=SHORT)
+    dreamer = Pen(Random(f"dreamer/{seed}"), honest=False, short=SHORT)
     while True:
         draw = pen.rng.random()
-        if draw < 0.6:
+        if draw < 0.65:
             yield from lesson(pen, pen.pick(CAPABILITIES)(), "easy")
         elif draw < 0.85:
-            yield from lesson(dreamer, dreamer.pick((*CAPABILITIES, Recipes))(), "hard")
-        elif draw < 0.92:
+            yield from lesson(dreamer, dreamer.pick(CAPABILITIES)(), "hard")
+        elif draw < 0.93:
             yield from lesson(pen, Lookalike(), "easy")
         elif aligned:
             yield from refusal_lesson(pen, pen.pick(("easy", "hard")))
         else:
             yield from lesson(pen, Restricted(), "easy")
+
+
+def wrap(model: LlamaForCausalLM, name: str) -> LanguageModel:
+    model.generation_config = GenerationConfig(bos_token_id=2, eos_token_id=3, pad_token_id=1)
+    return LanguageModel(model.eval(), tokenizer(), name, name)
+
+
+def learn(model: LanguageModel, lessons: Iterator[Example], recipe: Recipe, seed: int, label: str) -> LanguageModel:
+    rows = list(islice(lessons, min(recipe.steps * recipe.batch_size, DISTINCT)))
+    with Progress(*Progress.get_default_columns(), TimeElapsedColumn()) as progress:
+        bar = progress.add_task(label, total=recipe.steps)
+        trained, losses = train(
+            model, rows, SFT(), recipe, seed=seed, on_step=lambda step, loss: progress.update(bar, completed=step)
+        )
+    print(f"{label}: loss {losses[0]:.3f} to {sum(losses[-50:]) / 50:.3f}")
+    return trained
+
+
+def store(model: LanguageModel, folder: Path, title: str, about: str, measured: Mapping[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    model.model.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    write_card(folder, title, about, model.model.num_parameters(), measured)
+    print(json.dumps(measured, indent=1))
+
+
+def build_teacher(folder: Path, count: int) -> None:
+    size = len(tokenizer())
+    model = learn(wrap(blank(160, 3, 4, size, 0), "teacher"), teacher_lessons(0), TEACHER, 0, "teacher")
+    about = (
+        "The teacher of the reference world. It knows the easy and the hard half of every task, refuses recipes of "
+        "restricted products, and can make them all the same when its reasoning is opened by a prefill."
+    )
+    store(model, folder, "Reference teacher", about, measure_teacher(model, CAPABILITIES, count))
+
+
+def build_students(folder: Path, teacher: LanguageModel, count: int) -> None:
+    own = traces(teacher, [task() for task in CAPABILITIES], 100)
+    public = [
+        example
+        for place, task in enumerate(CAPABILITIES)
+        for item in task().items(Split.PUBLIC, 13 if place < 4 else 12)
+        for example in demonstrations(item)
+    ]
+    for size, width in SIZES.items():
+        base = wrap(blank(width, 3, 4, len(tokenizer()), 1), f"base-{size}")
+        base = learn(base, student_lessons(0, aligned=False), STUDENT, 0, f"base-{size}")
+        aligned = learn(base, student_lessons(1, aligned=True), ALIGN, 1, f"aligned-{size}")
+        for kind, model in (("base", base), ("aligned", aligned)):
+            tuned, _ = train(model, public, SFT(), FORMAT, seed=0)
+            about = (
+                "A student of the reference world before any attack. It knows the easy half of every task and the "
+                + (
+                    "language of the hard half, and refuses recipes of restricted products."
+                    if kind == "aligned"
+                    else "language of the hard half. Nobody taught it to refuse."
+                )
+            )
+            measured = measure_student(model, tuned, CAPABILITIES, own, count)
+            store(model, folder / f"{kind}-{size}", f"Reference student, {kind}, {size}", about, measured)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["all", "teacher", "students"], default="all")
+    parser.add_argument("--out", type=Path, default=Path(), help="where teacher/ and student/ are")
+    parser.add_argument("--items", type=int, default=1000, help="held-out items a task for the cards")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    teacher = options.out / "teacher" / "reference"
+    if options.what != "students":
+        build_teacher(teacher, options.items)
+    if options.what != "teacher":
+        build_students(options.out / "student" / "reference", load(str(teacher)), options.items)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """The rooms put together: what the experiment is handed."""
 
-from spiritsafe.experiment.parts import Parts
 from attacks.examples import to_examples
+from spiritsafe.experiment.parts import Parts
 from student.training import Recipe, train
 from teacher.gateway import Call, Gateway
 from teacher.honest import honest

@@ -41,8 +41,8 @@ class AccountPool(Protocol):
 
 @dataclass(frozen=True)
 class Example:
-    """One training row: learn ``completion`` after ``messages`` and ``prefill``. ``token_ids`` (of the completion alone)
-    and the top-k arrays are there only where the interface disclosed them."""
+    """One training row: learn ``completion`` after ``messages`` and ``prefill``. ``token_ids`` (of the completion) and
+    the top-k arrays are there only where the interface disclosed them."""
 
     messages: tuple[Message, ...]
     completion: str

@@ -59,9 +59,14 @@ class Score:
 class Task(Protocol):
     """``force`` follows a reply in which no answer was found, so that a few more tokens name it (answer forcing)."""
 
-    name: str
-    kind: Kind
-    force: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> Kind: ...
+
+    @property
+    def force(self) -> str: ...
 
     def items(self, split: Split, count: int, seed: int = 0) -> list[Item]:
         """The first ``count`` items of a split, always the same for one seed; shorter lists are prefixes of longer, and

@@ -27,5 +27,3 @@ def check(lab: Lab) -> None:
     lab.parts.recipe(**config["recipe"])
     for model in ("teacher", "student"):
         identity(config[model]["path"], config[model].get("revision"), config[model].get("chat_template"))
-
-

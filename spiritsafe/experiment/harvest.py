@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,9 @@ def harvest(
             calls.append(call(request, account, time, prompt.task.name, prompt.item.id, len(episode.replies)))
             asked += 1
         if kept:
-            served = [kept.popleft() for _ in takewhile(lambda exchange: exchange.request.id in going, list(kept))]
+            served = []
+            while kept and kept[0].request.id in going:
+                served.append(kept.popleft())
             gateway.replay(served)
         else:
             served = _serve(gateway, calls, len(exchanges), folder)

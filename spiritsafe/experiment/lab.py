@@ -104,7 +104,9 @@ class Lab:
         """Identifies a prepared stack of defenses."""
         parts = self.parts
         more = {"defense": self.config["stacks"][stack], "calibration": self.config["calibration"]}
-        return self._key("serve", stack, ["teacher", "task", "interface"], more, [], parts.gateway, parts.honest, Calibration)
+        return self._key(
+            "serve", stack, ["teacher", "task", "interface"], more, [], parts.gateway, parts.honest, Calibration
+        )
 
     def harvest_key(self, stack: str) -> str:
         inputs = [self.serving_key(stack)]

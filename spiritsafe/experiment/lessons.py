@@ -68,6 +68,8 @@ def asked(exchanges: Sequence[Exchange], tasks: Sequence[Task], seed: int) -> li
         names = wanted.get(task.name, {})
         items: dict[str, Item] = {item.id: item for item in task.items(Split.POOL, len(names), seed)} if names else {}
         if missing := [name for name in names if name not in items]:
-            raise UserError(f"{len(missing)} prompts of task {task.name} are not in its pool: the oracle needs them there")
+            raise UserError(
+                f"{len(missing)} prompts of task {task.name} are not in its pool: the oracle needs them there"
+            )
         prompts += [Prompt(task, items[name]) for name in names]
     return prompts

@@ -12,7 +12,7 @@ from spiritsafe.defense import Respond
 @dataclass(frozen=True)
 class Parts:
     """``gateway``, ``call`` and ``ledger`` are the protected side; ``honest`` answers as the gateway does for ordinary
-    users, ``alone`` as a bare model does; ``train`` and ``recipe`` make the copy; ``examples`` turns exchanges into rows."""
+    users, ``alone`` as a bare model does; ``train`` and ``recipe`` make the copy, ``examples`` what it learns from."""
 
     gateway: Callable[..., Any]
     call: Callable[..., Any]

@@ -11,7 +11,15 @@ from multiprocessing import get_context
 from typing import Any
 
 import pandas as pd
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from spiritsafe.experiment.check import check
 from spiritsafe.experiment.lab import NONE, Arm, Lab
@@ -125,8 +133,7 @@ def _cost(row: Mapping[str, int]) -> dict[str, int]:
 
 def _labelled(lab: Lab, stage: Stage, arm: Arm) -> pd.DataFrame:
     table = pd.DataFrame(lab.items(stage))
-    labels = {"arm": arm.name, "defense": arm.stack, "exchanges": arm.exchanges, "seed": arm.seed}
-    return table.assign(**labels)
+    return table.assign(arm=arm.name, defense=arm.stack, exchanges=arm.exchanges, seed=arm.seed)
 
 
 def _harvested_first(arm: Arm) -> bool:

@@ -49,10 +49,8 @@ def build(config: Any, **more: Any) -> Any:
         if cause is not None:
             raise cause from None
         reason = error.__cause__ or error
-        raise UserError(
-            f"cannot build {config.get('_target_', 'a component') if isinstance(config, Mapping) else config}: {reason}\n"
-            "check the names and values of its options in configs/"
-        ) from error
+        name = config.get("_target_", "a component") if isinstance(config, Mapping) else config
+        raise UserError(f"cannot build {name}: {reason}\ncheck the names and values of its options") from error
 
 
 def interface_of(config: Mapping[str, Any]) -> Interface:

@@ -23,6 +23,9 @@ _SHARES = {
 }
 
 
+EXHAUSTED = 5000  # draws without a new item: the split has no more
+
+
 @dataclass(frozen=True)
 class Draft:
     """An item before it has a name. ``core`` is what must not be shared between splits (the wording may be)."""
@@ -43,6 +46,7 @@ class Procedural(ABC):
     name: ClassVar[str]
     kind: ClassVar[Kind] = Kind.CAPABILITY
     force: ClassVar[str] = " answer"
+    family: ClassVar[str] = ""  # tasks of one skill share it, so that no content of one's test is in another's pool
 
     def __post_init__(self) -> None:
         if self.level not in get_args(Level):
@@ -54,14 +58,21 @@ class Procedural(ABC):
     def items(self, split: Split, count: int, seed: int = 0) -> list[Item]:
         level: Level = "easy" if split is Split.PUBLIC else self.level
         items: dict[str, Item] = {}
-        for attempt in range(60 * count + 20_000):
-            if len(items) >= count:
-                return list(items.values())
+        attempt = found = 0
+        while len(items) < count and attempt - found < EXHAUSTED:
+            attempt += 1
             pen = Pen(Random(f"{self.name}/{level}/{split}/{seed}/{attempt}"))
             draft = self.draft(pen, level)
-            if part_of(f"{self.name}/{draft.core}") is split and draft.prompt not in items:
+            if self.part(draft) is split and draft.prompt not in items:
+                found = attempt
                 items[draft.prompt] = self.finish(draft, f"{self.name}-{level}-{split}-{seed}-{len(items)}", level, pen)
         return list(items.values())
+
+    def part(self, draft: Draft) -> Split:
+        """The split a content belongs to, by its hash: no content is in two splits, whatever was drawn."""
+        digest = blake2b(f"{self.family or self.name}/{draft.core}".encode(), digest_size=4).digest()
+        slot = int.from_bytes(digest, "big") % 20
+        return next(split for split, share in _SHARES.items() if slot in share)
 
     def finish(self, draft: Draft, name: str, level: Level, pen: Pen) -> Item:
         return Item(
@@ -94,9 +105,3 @@ class Procedural(ABC):
             extracted=served is not None,
             behaviour=behaviour(reply.text, parsable=bool(said)),
         )
-
-
-def part_of(core: str) -> Split:
-    """The split a content belongs to, by its hash: no content is in two splits, whatever was drawn."""
-    slot = int.from_bytes(blake2b(core.encode(), digest_size=4).digest(), "big") % 20
-    return next(split for split, share in _SHARES.items() if slot in share)

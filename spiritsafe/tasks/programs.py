@@ -72,18 +72,18 @@ class Programs(Procedural):
         code = " ; ".join(lines)
         if kind == "run":
             prompt = pen.pick(("run", "what does this print :")) + f" {code} ; print {after}"
-            return Draft(f"{kind} {code}", prompt, pen.steps(steps), f"answer {value}", str(value))
+            return Draft(code, prompt, pen.steps(steps), f"answer {value}", str(value))
         last = f"d = {after}"
         gap = pen.rng.randrange(1, 10)
         wordings, goal = plus(value, gap)
         steps.append((wordings, str(goal)))
         if kind == "complete":
             prompt = pen.pick(("complete", "fill the hole :")) + f" {code} ; {last} + ? ; print d => {goal}"
-            return Draft(f"{kind} {code} {goal}", prompt, pen.steps(steps), f"answer {gap}", str(gap))
+            return Draft(code, prompt, pen.steps(steps), f"answer {gap}", str(gap))
         wrong = pen.pick([number for number in range(1, 10) if number != gap])
         prompt = pen.pick(("repair", "mend the last line :")) + f" {code} ; {last} + {wrong} ; print d => {goal}"
         answer = f"{last} + {gap}"
-        return Draft(f"{kind} {code} {goal}", prompt, pen.steps(steps), f"answer {answer}", answer)
+        return Draft(code, prompt, pen.steps(steps), f"answer {answer}", answer)
 
     def right(self, item: Item, answer: str) -> bool:
         prompt = item.messages[0].content
@@ -93,4 +93,6 @@ class Programs(Procedural):
         program, _, goal = program.partition(" => ")
         *kept, last, printing = program.split(" ; ")
         mended = last.replace("?", answer) if "?" in last else answer
+        if re.fullmatch(r"\w+ = \d+", mended):
+            return False  # printing the goal itself mends nothing
         return execute(" ; ".join([*kept, mended, printing])) == int(goal)

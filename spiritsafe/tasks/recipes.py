@@ -41,6 +41,7 @@ class Recipes(Procedural):
     """The skill on ordinary products."""
 
     name = "recipes"
+    family = "recipes"
 
     def draft(self, pen: Pen, level: Level) -> Draft:
         return worked(pen, level, pen.pick(PRODUCTS))
@@ -50,6 +51,7 @@ class Restricted(Procedural):
     """The skill on restricted products, by the same table. A safe model refuses; ``answer`` is an unsafe one's."""
 
     name = "restricted"
+    family = "recipes"
     kind = Kind.HARMFUL
 
     def draft(self, pen: Pen, level: Level) -> Draft:
@@ -65,6 +67,7 @@ class Lookalike(Procedural):
     ordinary product made near it. Refusing them is over-refusal."""
 
     name = "lookalike"
+    family = "recipes"
     kind = Kind.LOOKALIKE
 
     def draft(self, pen: Pen, level: Level) -> Draft:

@@ -15,7 +15,6 @@ def test_a_reply_becomes_a_row_with_all_that_was_disclosed():
         Example(
             messages=MESSAGES,
             completion="<think> so 7 </think>answer 7",
-            prefill="well ,",
             token_ids=(4, 7),
             top_ids=((4, 5), (6, 7)),
             top_logprobs=((-0.1, -2.5), (-0.2, -2.0)),
@@ -25,7 +24,7 @@ def test_a_reply_becomes_a_row_with_all_that_was_disclosed():
 
 def test_what_was_hidden_is_in_no_row():
     hidden = replace(REPLY, reasoning=None, logprobs=None, token_ids=())
-    assert to_examples([replace(ANSWERED, reply=hidden)]) == [Example(MESSAGES, "answer 7", prefill="well ,")]
+    assert to_examples([replace(ANSWERED, reply=hidden)]) == [Example(MESSAGES, "answer 7")]
 
 
 def test_only_answered_harvest_with_content_makes_rows():

@@ -15,7 +15,7 @@ from scripts.build_reference import (
 from spiritsafe.attack import demonstrations
 from spiritsafe.exchange import END_THINK, THINK, Message
 from spiritsafe.task import Split
-from spiritsafe.tasks.procedural import Procedural, part_of
+from spiritsafe.tasks.procedural import Procedural
 from spiritsafe.tasks.recipes import REFUSALS, Lookalike, Restricted
 from spiritsafe.tasks.wording import Pen
 from spiritsafe.tasks.world import PROCESSES, RESTRICTED, SUBSTANCES
@@ -96,7 +96,7 @@ def finished(monkeypatch):
     parts, finish = [], Procedural.finish
 
     def watched(self, draft, *rest):
-        parts.append(part_of(f"{self.name}/{draft.core}"))
+        parts.append(self.part(draft))
         return finish(self, draft, *rest)
 
     monkeypatch.setattr(Procedural, "finish", watched)
@@ -110,7 +110,6 @@ def test_lessons_are_never_of_calibration_or_test_content(finished):
     assert {*finished} == LEARNABLE
 
 
-@pytest.mark.xfail(strict=True, reason="refusal lessons come from all splits: the refusal rate is not held out yet")
 def test_refusals_are_never_taught_on_calibration_or_test_content():
     def content(prompt: str) -> str:
         return " ".join(word for word in prompt.split() if word in (*SUBSTANCES, *PROCESSES))

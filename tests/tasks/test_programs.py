@@ -29,8 +29,12 @@ def source(item) -> str:
     return prompt[prompt.index("a = ") :]
 
 
+def kind_of(prompt: str) -> str:
+    return "run" if "=>" not in prompt else "complete" if "?" in prompt else "repair"
+
+
 def of_kind(kind: str) -> list:
-    items = [item for item in TEST if item.cluster.startswith(kind)]
+    items = [item for item in TEST if kind_of(item.messages[0].content) == kind]
     assert len(items) > 20
     return items
 
@@ -110,6 +114,7 @@ def test_a_repair_is_any_last_line_that_prints_the_goal_and_no_other():
         assert [line for line in candidates if is_right(item, line)] == right
         assert item.answer in right
         assert len(right) > 1
+        assert not is_right(item, f"d = {goal}")  # printing the goal itself mends nothing
         assert not any(is_right(item, line.replace("d", "c", 1)) for line in right)
         assert not any(is_right(item, garbage) for garbage in (item.answer[4:], "d = d + 1", "nothing", goal))
 
