@@ -18,7 +18,8 @@ from transformers import Cache
 
 from spiritsafe.errors import UserError
 
-PREFILL_TOKENS = 8192  # in one forward pass, padding included
+CPU_TOKENS, GPU_TOKENS = 2048, 16384  # in one prefill pass, padding included; a CPU wants them to fit its cache
+STRIP = 32  # columns that are cleared ahead
 
 
 class SlotCache(Cache):
@@ -28,7 +29,7 @@ class SlotCache(Cache):
         super().__init__(layers=[])
         self.copies = copies
         self.blocks: list[list[Tensor]] = []
-        self.slots = self.columns = 0
+        self.slots = self.columns = self.clean = 0
         self.positions: Tensor | None = None
 
     def reserve(self, slots: int, columns: int) -> None:
@@ -36,7 +37,20 @@ class SlotCache(Cache):
         if slots > self.slots or columns > self.columns:
             self.slots = max(slots, self.slots)
             self.columns = self.columns if columns <= self.columns else max(columns, self.columns * 2)
-            self.blocks = [[self._grown(block) for block in pair] for pair in self.blocks]
+            self._resize()
+
+    def shrink(self, slots: int) -> None:
+        """Give back the slots after the first ``slots``."""
+        self.slots = slots
+        self._resize()
+
+    def clear(self, width: int) -> None:
+        """A column that the mask hides must hold a finite number; columns are cleared as they come into use."""
+        if width > self.clean:
+            for pair in self.blocks:
+                for block in pair:
+                    block[:, :, :, self.clean : width + STRIP] = 0
+            self.clean = min(width + STRIP, self.columns)
 
     def prefill(self, start: int) -> None:
         """The next pass reads whole prompts, which belong to the slots from ``start`` on."""
@@ -51,7 +65,7 @@ class SlotCache(Cache):
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         if layer_idx == len(self.blocks):
-            self.blocks.append([self._grown(self._apart(states)[:, :0]) for states in (key_states, value_states)])
+            self.blocks.append([self._resized(self._apart(states)[:, :0]) for states in (key_states, value_states)])
         keys, values = self.blocks[layer_idx]
         return self._store(keys, key_states), self._store(values, value_states)
 
@@ -73,11 +87,15 @@ class SlotCache(Cache):
         """[copies * rows, heads, length, dim] -> [copies, rows, heads, length, dim]."""
         return states.unflatten(0, (self.copies, -1))
 
-    def _grown(self, block: Tensor) -> Tensor:
-        # Zeros, because a column that the mask hides must still hold a finite number.
-        grown = block.new_zeros(self.copies, self.slots, block.shape[2], self.columns, block.shape[4])
-        grown[:, : block.shape[1], :, : block.shape[3]] = block
-        return grown
+    def _resize(self) -> None:
+        self.blocks = [[self._resized(block) for block in pair] for pair in self.blocks]
+
+    def _resized(self, block: Tensor) -> Tensor:
+        resized = block.new_empty(self.copies, self.slots, block.shape[2], self.columns, block.shape[4])
+        resized[:, :, :, : self.clean] = 0
+        kept = block[:, : self.slots, :, : self.clean]
+        resized[:, : kept.shape[1], :, : kept.shape[3]] = kept
+        return resized
 
 
 class Decoder:
@@ -103,23 +121,29 @@ class Decoder:
         start = len(self.lengths)
         self.lengths = torch.cat([self.lengths, torch.tensor(lengths)])
         self._make_room()
-        for first, last in spans(lengths):
+        for first, last in spans(lengths, CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS):
             self._prefill(prompts[first:last], start + first)
 
     def step(self, tokens: Tensor) -> Tensor:
         """Read one token a row, [rows]; return the next one's logits, [rows, vocabulary] (or [copies, rows, ...])."""
-        positions = self.lengths.to(self.device)
+        rows = len(tokens)
+        idle = (
+            self.cache.slots - rows if self.copies > 1 else 0
+        )  # copies lie side by side only where all slots are read
+        tokens, positions = (nn.functional.pad(row, (0, idle)) for row in (tokens, self.lengths.to(self.device)))
         self.lengths = self.lengths + 1
         width = self._make_room()
         hidden = torch.arange(width, device=self.device) > positions[:, None]
         self.cache.decode(positions, width)
         logits = self._forward(tokens[:, None], positions[:, None], hidden[:, None, None])[:, -1]
-        return logits if self.copies == 1 else logits.unflatten(0, (self.copies, -1))
+        return logits if self.copies == 1 else logits.unflatten(0, (self.copies, -1))[:, :rows]
 
     def keep(self, index: Tensor) -> None:
         """Row i becomes what row ``index[i]`` was; rows that are not named leave. ``index`` is on the CPU."""
         self.cache.move(*(rows.to(self.device) for rows in moves(index)))
         self.lengths = self.lengths[index]
+        if self.copies > 1 and 0 < len(index) < 0.75 * self.cache.slots:
+            self.cache.shrink(len(index))
 
     def _prefill(self, prompts: Sequence[Sequence[int]], start: int) -> None:
         length = max(map(len, prompts))
@@ -153,6 +177,7 @@ class Decoder:
             )
         width = -(-longest // 8) * 8
         self.cache.reserve(len(self.lengths), width)
+        self.cache.clear(width)
         return width
 
 
@@ -169,12 +194,12 @@ def context(model: nn.Module) -> int:
     return min((limit for limit in limits if limit), default=sys.maxsize)
 
 
-def spans(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Neighbours that are read in one pass: at most ``PREFILL_TOKENS``, padding included, and at least one row."""
+def spans(lengths: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:
+    """Neighbours that are read in one pass: at most ``limit`` tokens, padding included, and at least one row."""
     first = longest = 0
     for last, length in enumerate(lengths):
         longest = max(longest, length)
-        if last > first and longest * (last + 1 - first) > PREFILL_TOKENS:
+        if last > first and longest * (last + 1 - first) > limit:
             yield first, last
             first, longest = last, length
     yield first, len(lengths)

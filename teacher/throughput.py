@@ -17,9 +17,9 @@ def sampler_throughput(
     language_model: LanguageModel, requests: Sequence[Request], batch_size: int = 256, defenses: Sequence[Defense] = ()
 ) -> float:
     """Completion tokens a second, end tokens included, and all the work from messages to text."""
-    started = time.thread_time()
+    started = time.perf_counter()
     replies = Sampler(language_model, batch_size=batch_size, defenses=defenses).respond(requests)
-    return sum(reply.usage.completion_tokens for reply in replies) / (time.thread_time() - started)
+    return sum(reply.usage.completion_tokens for reply in replies) / (time.perf_counter() - started)
 
 
 @torch.inference_mode()
@@ -30,9 +30,9 @@ def generate_throughput(
 
     All requests must share temperature and top-p. ``processor`` is a transformers `LogitsProcessor`.
     """
-    tokenizer, device = language_model.tokenizer, language_model.device
+    device = language_model.device
     sampling, end_ids = requests[0].sampling, list(language_model.end_ids)
-    useful, started = 0, time.thread_time()
+    useful, started = 0, time.perf_counter()
     for start in range(0, len(requests), batch_size):
         batch = requests[start : start + batch_size]
         prompts = [language_model.prompt_ids(request.messages) for request in batch]
@@ -54,4 +54,4 @@ def generate_throughput(
             ends = [place for place, token in enumerate(tokens, 1) if token in end_ids]
             language_model.decode(tokens[: ends[0] if ends else None])
             useful += ends[0] if ends else len(tokens)
-    return useful / (time.thread_time() - started)
+    return useful / (time.perf_counter() - started)
