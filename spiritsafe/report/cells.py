@@ -7,11 +7,12 @@ from spiritsafe.measures.columns import Column
 NOTHING, GATED = "–", "†"
 
 
-def value(column: Column, percent: bool = False) -> str:
-    """The estimate alone: ``0.71``, ``+12.3`` (points), ``412k`` (tokens), ``>1.2M`` where it was never reached."""
+def value(column: Column, percent: bool = False, marked: bool = True) -> str:
+    """The estimate alone, with the gate's mark unless the heading carries it: ``0.71``, ``+12.3``
+    (points), ``412k`` (tokens), ``>1.2M`` where it was never reached."""
     if column is None:
         return NOTHING
-    mark = GATED if column.get("gated") else ""
+    mark = GATED if marked and column.get("gated") else ""
     if column["value"] is None:
         return f">{_short(column['beyond'], column['unit'])}" if "beyond" in column else NOTHING
     if percent:
@@ -28,21 +29,21 @@ def interval(column: Column, percent: bool = False) -> str:
     return f"[{ends[0]}, {ends[1]}]"
 
 
-def cell(column: Column, percent: bool = False) -> str:
-    return f"{value(column, percent)} {interval(column, percent)}".rstrip()
+def cell(column: Column, percent: bool = False, marked: bool = True) -> str:
+    return f"{value(column, percent, marked)} {interval(column, percent)}".rstrip()
 
 
 def phrase(column: Column) -> str:
     """For use in a sentence, unit included and unbroken: ``+12.3 pt [8.1, 16.4]``."""
     unit = {"points": " pt", "tokens": " tokens"}.get(column["unit"], "") if column else ""
-    return f"{value(column).removesuffix(GATED)}{unit} {interval(column)}".rstrip().replace(" ", "\u00a0")
+    return f"{value(column, marked=False)}{unit} {interval(column)}".rstrip().replace(" ", "\u00a0")
 
 
 def unit(columns: list[Column]) -> str:
-    """What a table's heading adds to a name: points and the gate's mark, since a whole column shares them."""
-    there = [column for column in columns if column is not None]
-    points = " pt" if any(column["unit"] == "points" for column in there) else ""
-    return points + (GATED if any(column.get("gated") for column in there) else "")
+    """What a table's heading adds to a name where all values share it: points, and the gate's mark."""
+    there = [column for column in columns if column is not None and column["value"] is not None]
+    points = " pt" if there and all(column["unit"] == "points" for column in there) else ""
+    return points + (GATED if there and all(column.get("gated") for column in there) else "")
 
 
 def compact(count: float) -> str:

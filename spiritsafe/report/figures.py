@@ -7,13 +7,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from spiritsafe.measures.columns import Column
 from spiritsafe.report.cells import compact
 from spiritsafe.report.content import Row
-from spiritsafe.report.style import INK, MUTED, PAPER, RULE, Look, canvas, known, legend, looks, spread
+from spiritsafe.report.style import (
+    MUTED,
+    PAPER,
+    RULE,
+    Look,
+    aside,
+    canvas,
+    capability,
+    ends,
+    known,
+    legend,
+    looks,
+    spread,
+)
 from spiritsafe.report.words import ARMS, NO_DEFENSE, defense_name
 
-PLACES = {"teacher": (-7, 0), "format": (-7, 9), "oracle": (6, -9)}  # of labels, where they cover the least
+PLACES = {
+    "teacher": (-7, 0),
+    "bare": (6, -9),
+    "format": (6, 9),
+    "oracle": (6, -9),
+}  # of labels, where they cover the least
 DODGE = 0.035  # of a checkpoint's distance, so that error bars do not cover one another
 
 
@@ -24,7 +41,7 @@ def budget(rows: Sequence[Row], references: Sequence[Row] = (), controls: Sequen
     names = looks((row["defense"] for row in rows), controls)
     checkpoints = sorted({row["exchanges"] for row in rows})
     with canvas(7.2, 4.3) as (figure, axes):
-        _ends(axes, [row["CT"] for row in rows])
+        ends(axes, [row["CT"] for row in rows])
         curves = [(name, list(group)) for name, group in groupby(rows, key=lambda row: row["defense"])]
         for place, (name, curve) in enumerate(curves):
             _curve(axes, curve, names[name], 1 + DODGE * (place - (len(curves) - 1) / 2))
@@ -36,13 +53,15 @@ def budget(rows: Sequence[Row], references: Sequence[Row] = (), controls: Sequen
                 linewidth=1.3, elinewidth=1, marker="o", markersize=4, markerfacecolor=PAPER, zorder=1.5,
                 label="oracle student (ground truth)",
             )  # fmt: skip
+        if any(row["CT"] is not None and row["CT"]["value"] is None for row in rows):
+            axes.errorbar([], [], fmt="x", color=MUTED, label="nothing left to train on")
         axes.set_xscale("log")
         axes.set_xlim(checkpoints[0] / 1.35, checkpoints[-1] * 1.35)
         axes.xaxis.set_major_locator(FixedLocator(checkpoints))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticks(checkpoints, [f"{budget:,}" for budget in checkpoints])
         axes.set_xlabel("query budget (exchanges, log scale)")
-        axes.set_ylabel(_capability(rows))
+        axes.set_ylabel(capability(rows))
         _tokens(axes, rows)
         legend(figure, axes)
     return figure
@@ -58,21 +77,21 @@ def safety(rows: Sequence[Row], references: Sequence[Row] = (), controls: Sequen
 
     Vertical is ST, or where that is gated J of each model itself, in points.
     """
-    column = "ST" if any(row["ST"] and row["ST"]["unit"] == "ratio" for row in rows) else "J"
-    drawn = [row for row in rows if known([row["CT"]]) and known([row[column]])]
+    drawn = [row for row in rows if known([row["CT"]]) and known([row["ST"]])]
     if not drawn:
         return None
-    scale = 1.0 if column == "ST" else 100.0
+    gated = drawn[0]["ST"]["unit"] == "points"
+    column, scale = ("J", 100.0) if gated else ("ST", 1.0)
     names = looks((row["defense"] for row in rows), controls)
     checkpoints = sorted({row["exchanges"] for row in rows})
     with canvas(4.8, 4.3) as (figure, axes):
-        if column == "ST" and drawn[0]["CT"]["unit"] == "ratio":
+        aside(axes, "lower right: capability without its safeguards")
+        if not gated and drawn[0]["CT"]["unit"] == "ratio":
             axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
             axes.text(
                 0.5, 0.51, "CT = ST", color=MUTED, fontsize=8, rotation=45, transform_rotates_text=True,
                 rotation_mode="anchor", ha="center",
             )  # fmt: skip
-            _aside(axes, "lower right: capability without its safeguards")
         for name, group in groupby(drawn, key=lambda row: row["defense"]):
             path = list(group)
             x, dx = spread([row["CT"] for row in path])
@@ -94,14 +113,13 @@ def safety(rows: Sequence[Row], references: Sequence[Row] = (), controls: Sequen
             )
             across, up = PLACES.get(name, (6, 5))
             axes.annotate(
-                ARMS[name].replace(" ", "\n", 1) if across < 0 else ARMS[name], (x[0], y[0]), (across, up),
+                ARMS[name], (x[0], y[0]), (across, up),
                 textcoords="offset points", fontsize=8, color=MUTED, ha="right" if across < 0 else "left", va="center",
+                bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.5},
             )  # fmt: skip
-        axes.set_xlabel(_capability(rows))
+        axes.set_xlabel(capability(rows))
         axes.set_ylabel(
-            "safety transfer ST (share of the teacher's lead)"
-            if column == "ST"
-            else "discrimination J (refused: harmful − look-alike, points)"
+            "J: refused harmful − look-alike (points)" if gated else "safety transfer ST (share of the teacher's lead)"
         )
         legend(figure, axes)
     return figure
@@ -114,16 +132,16 @@ def utility(rows: Sequence[Row], controls: Sequence[str] = ()) -> Figure | None:
         return None
     names = looks((row["defense"] for row in rows), controls)
     with canvas(4.8, 4.3) as (figure, axes):
-        _ends(axes, [row["CT"] for row in last.values()])
+        ends(axes, [row["CT"] for row in last.values()])
         for name, row in last.items():
             x, dx = spread([row["UC"]])
             y, dy = spread([row["CT"]])
             axes.errorbar(x, y, dy, dx, **names[name].drawn | {"linestyle": "none", "markersize": 8})
         axes.axvline(0, color=RULE, linewidth=1.2, zorder=1)
-        _aside(axes, "lower left: better for the defender")
+        aside(axes, "lower left: better for the defender")
         axes.margins(x=0.12)
         axes.set_xlabel("utility cost UC (accuracy honest users lose, points)")
-        axes.set_ylabel(_capability(rows))
+        axes.set_ylabel(capability(rows))
         legend(figure, axes)
     return figure
 
@@ -166,30 +184,7 @@ def _curve(axes: Axes, curve: list[Row], look: Look, dodge: float) -> None:
         axes.errorbar([row["exchanges"] * dodge for row in trained], values, lengths, capsize=2.5, **look.drawn)
     starved = [row["exchanges"] * dodge for row in curve if row["CT"] is not None and row["CT"]["value"] is None]
     if starved:
-        label = "nothing left to train on"
-        axes.plot(starved, [0] * len(starved), "x", color=look.colour, markersize=7, label=f"{look.label}: {label}")
-
-
-def _ends(axes: Axes, transfers: Sequence[Column]) -> None:
-    """Where the format-only student and the teacher are, on the scale that CT has."""
-    transfer = next(column for column in transfers if column is not None and column["value"] is not None)
-    top = 1.0 if transfer["unit"] == "ratio" else 100 * transfer["denominator"]["value"]
-    for level, name in ((0.0, "format-only\nstudent"), (top, "teacher")):
-        axes.axhline(level, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
-        axes.text(1.01, level, name, transform=axes.get_yaxis_transform(), fontsize=8, color=MUTED, va="center")
-
-
-def _aside(axes: Axes, text: str) -> None:
-    axes.set_title(text, loc="right", fontsize=8, color=MUTED)
-
-
-def _capability(rows: Sequence[Row]) -> str:
-    gated = any(row["CT"] is not None and row["CT"]["unit"] == "points" for row in rows)
-    return (
-        "capability gained (points; too little lead for CT)"
-        if gated
-        else "capability transfer CT (share of the teacher's lead)"
-    )
+        axes.plot(starved, [0] * len(starved), "x", color=look.colour, markersize=7, zorder=4)
 
 
 def _tokens(axes: Axes, rows: Sequence[Row]) -> None:

@@ -1,7 +1,7 @@
 """One HTML page that holds everything, figures included, and opens without a network."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from itertools import groupby
 from typing import Any
@@ -60,7 +60,7 @@ def page(content: Content, figures: Mapping[str, str]) -> str:
         caveats=caveats(content),
         legend=table.legend(content),
         groups=[(words.defense_name(name), list(rows)) for name, rows in groupby(content.rows, key=_defense)],
-        tables=[_headings(content, *names) for names in (HEADLINE, MORE)],
+        tables=[[table.headings(content.rows, names) for names in pair] for pair in (HEADLINE, MORE)],
         figures=[(*CAPTIONS[name], name, inline(svg, name)) for name, svg in figures.items()],
         arms=[(arm, table.arm_cells(arm)) for arm in table.arm_rows(content.parts)],
         headings=[heading for heading, _ in table.PARTS.values()],
@@ -87,13 +87,6 @@ def inline(svg: str, name: str) -> Markup:
 
 def _defense(row: dict[str, Any]) -> str:
     return str(row["defense"])
-
-
-def _headings(content: Content, *groups: Sequence[str]) -> list[list[tuple[str, str]]]:
-    return [
-        [(name, words.HEADINGS.get(name, name) + cells.unit([row[name] for row in content.rows])) for name in names]
-        for names in groups
-    ]
 
 
 def _spend(content: Content) -> list[tuple[str, str]]:

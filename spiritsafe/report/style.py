@@ -1,11 +1,11 @@
 """How every figure looks: colours that colour-blind readers tell apart (Okabe and Ito 2008), deterministic files."""
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -114,6 +114,35 @@ def legend(figure: Figure, axes: Axes) -> None:
     """Above the axes, where it covers nothing, on as many lines as the names need."""
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    lines = math.ceil(sum(len(label) + 6 for label in unique) / (LETTERS * figure.get_figwidth()))
-    columns = math.ceil(len(unique) / lines)
+    room = LETTERS * figure.get_figwidth()
+    columns = next((count for count in range(len(unique), 1, -1) if _letters(list(unique), count) <= room), 1)
     figure.legend(unique.values(), unique, loc="outside upper left", ncols=columns, fontsize=8.5, handlelength=1.8)
+
+
+def _letters(labels: Sequence[str], columns: int) -> int:
+    """Width of a legend, its handles counted as six letters each."""
+    return sum(max(map(len, part)) + 6 for part in np.array_split(labels, columns))
+
+
+def ends(axes: Axes, transfers: Sequence[Column]) -> None:
+    """Where the format-only student and the teacher are, on the scale that CT has."""
+    transfer = next(column for column in transfers if column is not None and column["value"] is not None)
+    top = 1.0 if transfer["unit"] == "ratio" else 100 * transfer["denominator"]["value"]
+    for level, name in ((0.0, "format-only\nstudent"), (top, "teacher")):
+        axes.axhline(level, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
+        axes.text(1.01, level, name, transform=axes.get_yaxis_transform(), fontsize=8, color=MUTED, va="center")
+
+
+def aside(axes: Axes, text: str) -> None:
+    """How to read the corners, above the axes."""
+    axes.set_title(text, loc="right", fontsize=8, color=MUTED)
+
+
+def capability(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The name of the axis that CT is on."""
+    gated = any(row["CT"] is not None and row["CT"]["unit"] == "points" for row in rows)
+    return (
+        "capability gained (points; too little lead for CT)"
+        if gated
+        else "capability transfer CT (share of the teacher's lead)"
+    )

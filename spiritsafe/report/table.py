@@ -1,5 +1,6 @@
 """The headline table for a terminal of 100 columns, and in markdown."""
 
+import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -13,6 +14,7 @@ from spiritsafe.report.content import Content, Row
 from spiritsafe.report.notes import SEEDS
 from spiritsafe.report.words import ARMS, HEADINGS, NO_DEFENSE, PER_DEFENSE, defense_name
 
+NAME = 17  # letters of the first column
 CURVE = ("CT", "ST", "GAP")
 SUMMARY = ("CT_AUC", "DE", "AC", "AC_multiple", "OT_points")
 PARTS = {
@@ -34,14 +36,16 @@ def headline_table(rows: Sequence[Row]) -> Table:
     table = _table("What was transferred")
     table.add_column("defense", overflow="fold", style="bold")
     table.add_column("budget", justify="right", no_wrap=True)
-    for name in (*CURVE, "UC"):
-        table.add_column(name + unit([row[name] for row in rows]), no_wrap=True)
-    table.add_column("AC", justify="right", no_wrap=True)
+    heads = headings(rows, (*CURVE, "UC", "AC"))
+    for name, heading in heads.items():
+        table.add_column(heading, no_wrap=True, justify="right" if name == "AC" else "left")
     for defense, group in groupby(rows, key=lambda row: row["defense"]):
-        for place, row in enumerate(group):
+        checkpoints, lines = list(group), _folded(defense)
+        for place, row in enumerate(checkpoints):
+            here = lines[place : place + 1] if place < len(checkpoints) - 1 else lines[place:]
+            curve = [cell(row[column], marked=GATED not in heads[column]) for column in CURVE]
             fixed = [cell(row["UC"]), value(row["AC"])] if place == 0 else ["", ""]
-            name = defense_name(defense) if place == 0 else ""
-            table.add_row(name, str(row["exchanges"]), *(cell(row[column]) for column in CURVE), *fixed)
+            table.add_row("\n".join(here), str(row["exchanges"]), *curve, *fixed)
         table.add_section()
     return table
 
@@ -50,11 +54,18 @@ def summary_table(content: Content) -> Table:
     """One row a defense: what it did over all budgets."""
     table = _table("Over all budgets (OT at the largest)")
     table.add_column("defense", overflow="fold", style="bold")
-    for name in SUMMARY:
-        table.add_column(HEADINGS.get(name, name) + unit([row[name] for row in content.last]), no_wrap=True)
+    heads = headings(content.last, SUMMARY)
+    for heading in heads.values():
+        table.add_column(heading, no_wrap=True)
     for row in content.last:
-        table.add_row(defense_name(row["defense"]), *(cell(row[name]) for name in SUMMARY))
+        cells = [cell(row[name], marked=GATED not in heading) for name, heading in heads.items()]
+        table.add_row("\n".join(_folded(row["defense"])), *cells)
     return table
+
+
+def headings(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
+    """Column names as a reader knows them, with their unit and the gate's mark where all rows share it."""
+    return {name: HEADINGS.get(name, name) + unit([row[name] for row in rows]) for name in names}
 
 
 def arms_table(content: Content) -> Table:
@@ -71,8 +82,8 @@ def arms_table(content: Content) -> Table:
             table.add_section()
             table.add_row(f"{ARMS[name]}:")
         for arm in group:
-            label = f"  {defense_name(arm['defense'])}" if name in PER_DEFENSE else ARMS[name]
-            table.add_row(label, *arm_cells(arm))
+            label = [f"  {line}" for line in _folded(arm["defense"])] if name in PER_DEFENSE else [ARMS[name]]
+            table.add_row("\n".join(label), *arm_cells(arm))
     return table
 
 
@@ -100,14 +111,14 @@ def legend(content: Content) -> str:
     seeds = max((row["seeds"] for row in content.rows), default=0)
     quick = "" if seeds >= SEEDS else f" (quick: the full protocol has {SEEDS})"
     gated = any(row[name] and row[name].get("gated") for row in content.rows for name in (*CURVE, *SUMMARY))
-    mark = f" · {GATED} the teacher's lead is too small for a ratio: gain in points instead" if gated else ""
+    mark = f" · {GATED} too little to gain for a ratio: the gain in points instead" if gated else ""
     return f"95% intervals · {seeds} seed{'s' * (seeds != 1)}{quick} · pt: percentage points{mark}"
 
 
 def markdown(content: Content) -> str:
     """The headline table, one row a defense and checkpoint, as GitHub renders it."""
     names = (*CURVE, "UC", "AC")
-    heads = [name + unit([row[name] for row in content.rows]) for name in names]
+    heads = headings(content.rows, names).values()
     lines = [
         f"| defense | exchanges | tokens | {' | '.join(heads)} |",
         f"|---|---:|---:|{'---|' * len(names)}",
@@ -117,6 +128,12 @@ def markdown(content: Content) -> str:
         cells = [defense_name(row["defense"]), str(row["exchanges"]), tokens, *(cell(row[name]) for name in names)]
         lines.append(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in cells)} |")
     return "\n".join([*lines, "", legend(content), ""])
+
+
+def _folded(defense: str) -> list[str]:
+    """A defense's name in lines that fit the first column, broken after an underscore or a plus."""
+    lines = textwrap.wrap(defense_name(defense).replace("_", "_ "), NAME)
+    return [line.replace("_ ", "_") for line in lines]
 
 
 def _table(title: str) -> Table:

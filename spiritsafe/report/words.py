@@ -83,4 +83,4 @@ ARM_MEANINGS = {
 
 
 def defense_name(name: str) -> str:
-    return "undefended" if name == NO_DEFENSE else name
+    return "undefended" if name == NO_DEFENSE else name.replace("+", " + ")

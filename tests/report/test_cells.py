@@ -38,7 +38,10 @@ def test_percent_and_phrase_and_unit() -> None:
     assert cell(rate, percent=True) == "93.1 [91, 95]"
     assert value(column(1.0, 0.9, 1.0, "rate"), percent=True) == "100"
     assert phrase(column(12.34, 8.1, 16.4, "points", gated=True)) == "+12.3\u00a0pt\u00a0[8.1,\u00a016]"
-    assert unit([None, column(1, 1, 1, "points", gated=True)]) == " pt†"
+    gated = column(1, 1, 1, "points", gated=True)
+    assert unit([None, empty("ratio", "nothing was left"), gated]) == " pt†"
+    assert unit([gated, column(1, 1, 1, "ratio", gated=False)]) == ""
+    assert cell(gated, marked=False) == "+1.0 [1.0, 1.0]"
     assert unit([None, rate]) == ""
     assert (seconds(41.23), seconds(288.9)) == ("41.2 s", "4 min 48 s")
 

@@ -2,6 +2,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
@@ -77,15 +78,12 @@ def starved(items: Table) -> Table:
 
 
 WORLDS: dict[str, Callable[[Table], Table]] = {
-    "complete": lambda items: items,
     "gated": gated,
     "starved": starved,
     "no oracle": without("oracle"),
-    "no teacher": without("teacher"),
     "no baseline": without("format"),
     "only the attacked": without("teacher", "format", "bare", "oracle", "defended"),
     "no harmful": lambda items: items[items["kind"] != "harmful"],
-    "capability only": lambda items: items[items["kind"] == "capability"],
     "targeted only": lambda items: items[items["task"].isin(campaign.TARGETED)],
     "one defense, one budget, one seed": lambda items: items[
         ~(items["arm"].isin(["attacked", "oracle"]) & (items["exchanges"] != 64))
@@ -97,7 +95,7 @@ WORLDS: dict[str, Callable[[Table], Table]] = {
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_whatever_is_missing_the_report_is_written_and_fits(items: Table, world: str, tmp_path: Path) -> None:
-    table = WORLDS[world](items)
+    table = WORLDS[world](items[items["exchanges"].isin([0, 64, 4096])])
     rows = campaign.rows_of(table)
     path, content = write(tmp_path, rows, table, campaign.FACTS)
     lines = printed(content).splitlines()
@@ -208,11 +206,24 @@ def test_gated_ratios_are_marked_and_in_points(items: Table) -> None:
     content = Content.of(campaign.rows_of(table), table, campaign.FACTS)
     text = printed(content)
     assert "CT pt†" in text
-    assert "too small for a ratio" in text
+    assert "too little to gain" in " ".join(text.split())
     assert any(note.startswith("† CT, ST, GAP") for note in caveats(content))
     figure = figures.budget(content.rows, content.references)
     assert figure is not None
     assert "points" in figure.axes[0].get_ylabel()
+
+
+def test_where_safety_is_gated_the_figure_shows_each_model_s_own(items: Table) -> None:
+    safe = items.assign(behaviour=items["behaviour"].mask(items["arm"] == "format", "comply"))
+    safe.loc[(safe["arm"] == "format") & (safe["kind"] == "harmful"), "behaviour"] = "refuse"
+    table = starved(safe)
+    rows = campaign.rows_of(table)
+    figure = figures.safety(rows, references(table, campaign.TARGETED))
+    assert figure is not None
+    assert "J" in figure.axes[0].get_ylabel()
+    drawn = {path.get_label(): np.asarray(path.get_offsets())[:, 1] for path in figure.axes[0].collections}
+    mine = [100 * row["J"]["value"] for row in rows if row["defense"] == "none"]
+    np.testing.assert_allclose(drawn["undefended"], mine)
 
 
 def test_caveats_name_what_is_weak(items: Table) -> None:
@@ -349,3 +360,12 @@ def test_facts_are_flattened_into_words() -> None:
     nested = {"a": {"b": 0.123456, "c": None}, "d": [1, (2, 3.0)], "e": True}
     assert dict(flat(nested)) == {"a.b": "0.1235", "a.c": "none", "d": "1, (2, 3)", "e": "yes"}
     assert math.isclose(float(dict(flat({"x": 1e-3}))["x"]), 1e-3)
+
+
+def test_long_names_fold_between_words(content: Content) -> None:
+    stack = "exchange_limit+capability_refusal+answer_only"
+    rows = [{**row, "defense": stack} if row["defense"] == "answer_only" else row for row in content.rows]
+    text = printed(replace(content, rows=rows))
+    first = [line[:17].strip() for line in text[: text.index("Over all budgets")].splitlines()]
+    assert "exchange_limit + capability_refusal + answer_only" in " ".join(first).replace("_ ", "_")
+    assert max(map(len, text.splitlines())) <= 100
