@@ -28,7 +28,7 @@ from spiritsafe.report.words import ARMS, NO_DEFENSE, defense_name
 PLACES = {
     "teacher": (-7, 0),
     "bare": (6, -9),
-    "format": (6, 9),
+    "format": (2, 52),
     "oracle": (6, -9),
 }  # of labels, where they cover the least
 DODGE = 0.035  # of a checkpoint's distance, so that error bars do not cover one another
@@ -111,11 +111,11 @@ def safety(rows: Sequence[Row], references: Sequence[Row] = (), controls: Sequen
             axes.errorbar(
                 x, y, dy, dx, color=MUTED, marker="o", markersize=5, markerfacecolor=PAPER, elinewidth=1, zorder=2
             )
-            across, up = PLACES.get(name, (6, 5))
+            across, up = PLACES.get(name, (6, 5)) if not (gated and name == "format") else (6, 9)
             axes.annotate(
                 ARMS[name], (x[0], y[0]), (across, up),
                 textcoords="offset points", fontsize=8, color=MUTED, ha="right" if across < 0 else "left", va="center",
-                bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.5},
+                arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.6},
             )  # fmt: skip
         axes.set_xlabel(capability(rows))
         axes.set_ylabel(
