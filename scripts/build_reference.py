@@ -36,7 +36,7 @@ SHORT = 0.35  # share of lessons with a shorter chain: they teach the tables soo
 DISTINCT = 200_000  # lessons, repeated after that
 SIZES = {"small": 64, "medium": 96}  # width
 TEACHER = Recipe(steps=6000, learning_rate=3e-3, warmup=0.02, betas=(0.9, 0.98))
-STUDENT = Recipe(steps=3000, learning_rate=4e-3, warmup=0.02, betas=(0.9, 0.98))
+STUDENT = Recipe(steps=4500, learning_rate=4e-3, warmup=0.02, betas=(0.9, 0.98))
 ALIGN = Recipe(steps=600, learning_rate=1.5e-3, betas=(0.9, 0.98))
 ABOUT = (
     "A student of the reference world before any attack. It knows the easy half of every task, and of the hard half "

@@ -10,10 +10,13 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from rich.console import Console
+from rich.text import Text
 
 from scripts.parts import PARTS
 from spiritsafe.errors import UserError
-from spiritsafe.experiment.run import run
+from spiritsafe.experiment.lab import Lab
+from spiritsafe.experiment.publish import TERMINAL, copy, first_figure, published
+from spiritsafe.experiment.run import arms, run
 from spiritsafe.store.store import Store
 
 
@@ -41,13 +44,21 @@ def _defense(stack: str) -> Any:
 
 
 def experiment(config: DictConfig) -> None:
-    console = Console()
-    plain = resolve(config)
-    store = Store(Path(config.paths.store))
+    lab = Lab(resolve(config), PARTS, Store(Path(config.paths.store)))
     folder = Path(HydraConfig.get().runtime.output_dir)
-    results = run(plain, PARTS, store, workers=config.workers)
-    console.print(results.items.groupby(["arm", "defense", "exchanges", "task"])["strict"].mean().unstack().to_string())
-    console.print(folder)
+    students = arms(lab.config)
+
+    def first() -> None:
+        drawn = first_figure(lab, folder)
+        print(f"a first figure, of the undefended teacher and one seed: {drawn}")
+
+    run(lab, students, workers=config.workers, on_first=first)
+    command = " ".join(["spiritsafe", *HydraConfig.get().overrides.task])
+    report = published(lab, students, config.title, command)
+    console = Console(width=100)
+    console.print(Text.from_ansi((report.folder / TERMINAL).read_text(encoding="utf-8")))
+    print(f"The page to read and to send: {copy(report, folder)}")
+    print(f"What to try next: {config.next}")
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="run")

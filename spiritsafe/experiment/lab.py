@@ -39,6 +39,11 @@ class Arm:
     exchanges: int = 0
     seed: int = 0
 
+    @property
+    def label(self) -> str:
+        parts = [self.name, self.stack, str(self.exchanges or ""), f"seed {self.seed}"]
+        return " ".join(part for part in parts if part)
+
 
 class Lab:
     """One experiment's config (plain data), the parts it is built from and its store. Models load when first needed.
@@ -80,6 +85,11 @@ class Lab:
     @property
     def batch_size(self) -> int:
         return int(self.config["sampler_batch_size"])
+
+    @property
+    def count(self) -> int:
+        """Test items a task."""
+        return int(self.config["measure"]["items"])
 
     def attack(self) -> Attack:
         """The attack, its prompt source completed by what only the experiment knows."""
@@ -191,6 +201,9 @@ class Lab:
 
     def examined_student(self, arm: Arm, tick: Tick = _silent) -> Stage | None:
         """A student's test items; None where nothing was left to learn from."""
+        stage = self.store.stage("examine", self.examine_key(arm))
+        if stage.complete:
+            return stage
         model = self.student if arm.name == "bare" else self.distilled(arm)
         if model is None:
             return None
@@ -202,8 +215,7 @@ class Lab:
         return self._examined(arm, rows)
 
     def _examine(self, respond: Any, force: Any, tick: Tick) -> list[dict[str, Any]]:
-        items = int(self.config["measure"]["items"])
-        return examine.examine(self.tasks, items, respond, force, self.interface.sampling, tick)
+        return examine.examine(self.tasks, self.count, respond, force, self.interface.sampling, tick)
 
     def _examined(self, arm: Arm, rows: Callable[[], list[dict[str, Any]]]) -> Stage:
         key = self.examine_key(arm)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, Self
 
-import pandas as pd
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,7 +21,7 @@ from rich.progress import (
 from spiritsafe.experiment.check import check
 from spiritsafe.experiment.lab import NONE, Arm, Lab
 from spiritsafe.experiment.parts import Parts
-from spiritsafe.store.store import Stage, Store
+from spiritsafe.store.store import Store
 
 REPEATED = ("oracle", "self", "random")  # controls trained at each checkpoint
 
@@ -41,99 +38,42 @@ def arms(config: Mapping[str, Any]) -> list[Arm]:
     return sorted(wanted, key=lambda arm: (arm.seed > 0, arm.stack not in ("", NONE)))
 
 
-@dataclass
-class Results:
-    """``items`` is one row per arm, seed and test item; ``spend`` one per defense and checkpoint; ``notes`` what each
-    stack's defenses found when they were prepared; ``keys`` the stages everything came from."""
-
-    items: pd.DataFrame
-    spend: pd.DataFrame
-    notes: dict[str, Any]
-    keys: dict[str, str]
-
-
 def run(
-    config: Mapping[str, Any],
-    parts: Parts,
-    store: Store,
-    *,
-    workers: int | None = None,
-    on_first: Callable[[pd.DataFrame, pd.DataFrame], None] | None = None,
-) -> Results:
-    """Do what the store does not hold yet. ``on_first`` gets the items and the spend of the undefended curve of one
-    seed as soon as they are there."""
-    lab = Lab(config, parts, store)
+    lab: Lab, students: Sequence[Arm], *, workers: int | None = None, on_first: Callable[[], None] = lambda: None
+) -> None:
+    """Do what the store does not hold yet. ``on_first`` is called once the undefended curve of one seed is there."""
     check(lab)
-    wanted = arms(config)
-    for arm in wanted:
-        lab.examine_key(arm)
-    first = [arm for arm in wanted if arm.seed == 0 and arm.name in ("format", "attacked") and arm.stack in ("", NONE)]
-    with _progress() as progress, _students(lab, workers) as students:
-        done = progress.add_task("students trained and examined", total=len(wanted))
-        for arm in wanted:
+    for arm in students:
+        lab.examine_key(arm)  # known before any process starts
+    first = {
+        arm for arm in students if arm.seed == 0 and arm.name in ("format", "attacked") and arm.stack in ("", NONE)
+    }
+    with _progress() as progress, _Students(lab, workers or _cores()) as pool:
+        learning = progress.add_task("students trained and examined", total=len(students))
+
+        def advance(arms: Iterable[Arm]) -> None:
+            for arm in arms:
+                progress.advance(learning)
+                if arm in first:
+                    first.remove(arm)
+                    if not first:
+                        on_first()
+
+        for arm in students:
             if not _harvested_first(arm):
-                students.start(arm)
-        for stack in config["stacks"]:
-            _quiet()
+                pool.start(arm)
+        for stack in lab.config["stacks"]:
             asking = progress.add_task(f"exchanges with the teacher ({stack})", total=lab.budget.exchanges)
             lab.harvested(stack, _ticker(progress, asking))
             progress.update(asking, completed=lab.budget.exchanges)
-            for arm in wanted:
+            for arm in students:
                 if _harvested_first(arm) and (arm.stack or NONE) == stack:
-                    students.start(arm)
-            answering = progress.add_task(f"honest questions ({stack})", total=None)
+                    pool.start(arm)
+            answering = progress.add_task(f"honest questions ({stack})", total=len(lab.config["task"]) * lab.count)
             lab.examined_teacher(stack, _ticker(progress, answering))
-            progress.update(answering, total=1, completed=1)
-        for arm in students.finish():
-            progress.advance(done)
-            if arm in first:
-                first.remove(arm)
-                if not first and on_first is not None:
-                    on_first(*_early(lab))
-    return collect(lab, wanted)
-
-
-def collect(lab: Lab, wanted: Sequence[Arm]) -> Results:
-    """Everything the stages left, as tables."""
-    stacks = list(lab.config["stacks"])
-    pieces, keys, notes, spend = [], {}, {}, []
-    for stack in stacks:
-        harvest = lab.harvested(stack)
-        keys[f"harvest {stack}"] = harvest.key
-        notes[stack] = harvest.manifest.notes["defenses"]
-        spend += [{"defense": stack, "exchanges": row.pop("checkpoint"), **_cost(row)} for row in _spends(harvest)]
-        examined = lab.examined_teacher(stack)
-        keys[f"teacher {stack}"] = examined.key
-        pieces.append(_labelled(lab, examined, Arm("defended", stack)))
-        if stack == NONE:
-            pieces.append(_labelled(lab, examined, Arm("teacher")))
-    for arm in wanted:
-        stage = lab.examined_student(arm)
-        if stage is not None:
-            pieces.append(_labelled(lab, stage, arm))
-            keys[" ".join(str(part) for part in vars(arm).values() if part not in ("", 0)) or arm.name] = stage.key
-    return Results(pd.concat(pieces, ignore_index=True), pd.DataFrame(spend), notes, keys)
-
-
-def _early(lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What the first figure needs: the undefended curve of the first seed."""
-    part = [Arm("format"), *(Arm("attacked", NONE, size) for size in lab.budget.checkpoints)]
-    only = Lab({**lab.config, "stacks": {NONE: lab.config["stacks"][NONE]}}, lab.parts, lab.store)
-    results = collect(only, part)
-    return results.items, results.spend
-
-
-def _spends(stage: Stage) -> list[dict[str, int]]:
-    return [dict(row) for row in stage.manifest.notes["spend"]]
-
-
-def _cost(row: Mapping[str, int]) -> dict[str, int]:
-    return {name: row[name] for name in ("prompt_tokens", "completion_tokens", "accounts")}
-
-
-def _labelled(lab: Lab, stage: Stage, arm: Arm) -> pd.DataFrame:
-    table = pd.DataFrame(lab.items(stage))
-    return table.assign(arm=arm.name, defense=arm.stack, exchanges=arm.exchanges, seed=arm.seed)
+            progress.update(answering, completed=len(lab.config["task"]) * lab.count)
+            advance(pool.finished())
+        advance(pool.finish())
 
 
 def _harvested_first(arm: Arm) -> bool:
@@ -149,8 +89,15 @@ class _Students:
     def __init__(self, lab: Lab, workers: int) -> None:
         self._lab, self._workers = lab, workers
         self._pool: ProcessPoolExecutor | None = None
-        self._futures: dict[Future[None], Arm] = {}
+        self._going: dict[Future[None], Arm] = {}
         self._ready: list[Arm] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
     def start(self, arm: Arm) -> None:
         if self._lab.store.stage("examine", self._lab.examine_key(arm)).complete:
@@ -162,26 +109,23 @@ class _Students:
             self._pool = ProcessPoolExecutor(
                 self._workers, mp_context=get_context("spawn"), initializer=_begin, initargs=initial
             )
-        self._futures[self._pool.submit(_student, arm)] = arm
+        self._going[self._pool.submit(_student, arm)] = arm
+
+    def finished(self) -> Iterator[Arm]:
+        """Those that are done by now."""
+        yield from self._ready
+        self._ready = []
+        for future in [future for future in self._going if future.done()]:
+            arm = self._going.pop(future)
+            future.result()
+            yield arm
 
     def finish(self) -> Iterator[Arm]:
-        yield from self._ready
-        for future in as_completed(self._futures):
+        """The others, as they come."""
+        yield from self.finished()
+        for future in as_completed(list(self._going)):
             future.result()
-            yield self._futures[future]
-
-    def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _students(lab: Lab, workers: int | None) -> Iterator[_Students]:
-    students = _Students(lab, workers or _cores())
-    try:
-        yield students
-    finally:
-        students.close()
+            yield self._going[future]
 
 
 def _cores() -> int:

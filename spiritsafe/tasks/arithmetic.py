@@ -2,10 +2,10 @@
 
 from spiritsafe.tasks.procedural import Draft, Level, Procedural
 from spiritsafe.tasks.wording import Pen
-from spiritsafe.tasks.world import CLOCK, EASY_FACTORS, HARD_FACTORS
+from spiritsafe.tasks.world import CLOCK, EASY_FACTORS, HARD_FACTORS, TERMS
 
 LENGTH = 3
-PROMPTS = ("compute {}", "what is {}", "work out {}")
+PROMPTS = ("compute {}", "what is {}", "work out {}", "evaluate {}", "give {}", "say what makes {}")
 
 
 def times(value: int, factor: int) -> tuple[tuple[str, str], int]:
@@ -27,7 +27,7 @@ class Arithmetic(Procedural):
         expression, steps = [str(value)], []
         for place in range(pen.length(LENGTH)):
             if place == 1:
-                term = pen.rng.randrange(1, 5)
+                term = pen.pick(TERMS)
                 (wordings, value), word = plus(value, term), "plus"
             else:
                 term = pen.pick(EASY_FACTORS if level == "easy" else HARD_FACTORS)

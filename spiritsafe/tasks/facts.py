@@ -2,10 +2,10 @@
 
 from spiritsafe.tasks.procedural import Draft, Level, Procedural
 from spiritsafe.tasks.wording import Pen
-from spiritsafe.tasks.world import EASY_PEOPLE, FACTS, HARD_PEOPLE, TOWNS, TRADES
+from spiritsafe.tasks.world import EASY_PEOPLE, FACTS, HARD_PEOPLE, KIN, TOWNS, TRADES
 
 PROMPTS = ("name {}", "tell me {}", "what is {}", "say {}", "give {}", "please name {}")
-RANGES = {"friend": HARD_PEOPLE, "tutor": HARD_PEOPLE, "town": TOWNS, "trade": TRADES}
+RANGES = dict.fromkeys(KIN, HARD_PEOPLE) | {"town": TOWNS, "trade": TRADES}
 
 
 class Facts(Procedural):
@@ -15,7 +15,7 @@ class Facts(Procedural):
 
     def draft(self, pen: Pen, level: Level) -> Draft:
         person = pen.pick(EASY_PEOPLE if level == "easy" else HARD_PEOPLE)
-        relations = [pen.pick(("friend", "tutor")), pen.pick(("friend", "tutor")), pen.pick(("town", "trade"))]
+        relations = [pen.pick(KIN), pen.pick(KIN), pen.pick(("town", "trade"))]
         relations = relations[pen.rng.randrange(2) :][-pen.length(3) :]
         core = " of ".join(["the " + relation for relation in reversed(relations)] + [person])
         steps, holder = [], person

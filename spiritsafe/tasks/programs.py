@@ -11,7 +11,7 @@ from spiritsafe.task import Item
 from spiritsafe.tasks.arithmetic import plus, times
 from spiritsafe.tasks.procedural import Draft, Level, Procedural
 from spiritsafe.tasks.wording import Pen
-from spiritsafe.tasks.world import CLOCK, EASY_FACTORS, EASY_FUNCTIONS, HARD_FACTORS, HARD_FUNCTIONS, LIBRARY
+from spiritsafe.tasks.world import CLOCK, EASY_FACTORS, EASY_FUNCTIONS, HARD_FACTORS, HARD_FUNCTIONS, LIBRARY, TERMS
 
 VARIABLES = ("a", "b", "c", "d")
 _LINE = re.compile(r"(?P<target>[a-d]) = (?P<value>.{1,80})")
@@ -50,12 +50,12 @@ def _evaluate(words: list[str], values: dict[str, int]) -> int | None:
 
 
 class Programs(Procedural):
-    """A third each of *run* (what does it print?), *complete* (fill the hole) and *repair* (rewrite the last line)."""
+    """Half *run* (what does it print?), a quarter *complete* (fill the hole) and *repair* (rewrite the last line)."""
 
     name = "programs"
 
     def draft(self, pen: Pen, level: Level) -> Draft:
-        kind = pen.pick(("run", "complete", "repair"))
+        kind = pen.pick(("run", "run", "complete", "repair"))
         value = pen.rng.randrange(CLOCK)
         lines, steps = [f"a = {value}"], []
         length = pen.length(3 if kind == "run" else 2)
@@ -74,13 +74,13 @@ class Programs(Procedural):
             prompt = pen.pick(("run", "what does this print :")) + f" {code} ; print {after}"
             return Draft(code, prompt, pen.steps(steps), f"answer {value}", str(value))
         last = f"d = {after}"
-        gap = pen.rng.randrange(1, 10)
+        gap = pen.pick(TERMS)
         wordings, goal = plus(value, gap)
         steps.append((wordings, str(goal)))
         if kind == "complete":
             prompt = pen.pick(("complete", "fill the hole :")) + f" {code} ; {last} + ? ; print d => {goal}"
             return Draft(code, prompt, pen.steps(steps), f"answer {gap}", str(gap))
-        wrong = pen.pick([number for number in range(1, 10) if number != gap])
+        wrong = pen.pick([term for term in TERMS if term != gap])
         prompt = pen.pick(("repair", "mend the last line :")) + f" {code} ; {last} + {wrong} ; print d => {goal}"
         answer = f"{last} + {gap}"
         return Draft(code, prompt, pen.steps(steps), f"answer {answer}", answer)

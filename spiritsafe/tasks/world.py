@@ -6,7 +6,7 @@ part of each table is what the base students know; the *hard* part is what only 
 
 from random import Random
 
-CLOCK = 19
+CLOCK = 13
 
 _SYLLABLES = ("ba", "de", "fi", "go", "ku", "la", "me", "ni", "po", "ru", "sa", "te", "vo", "zi")
 
@@ -25,19 +25,17 @@ def _permutation(seed: str, size: int) -> list[int]:
 
 
 # programs: a library of functions on the clock, x -> (p x + q) mod CLOCK
-_FUNCTIONS = _names(16, "functions", ("x",))
+_FUNCTIONS = _names(12, "functions", ("x",))
 LIBRARY: dict[str, tuple[int, int]] = {
     name: (Random(name).randrange(2, CLOCK - 1), Random(name + "+").randrange(CLOCK)) for name in _FUNCTIONS
 }
 EASY_FUNCTIONS, HARD_FUNCTIONS = _FUNCTIONS[:4], _FUNCTIONS[4:]
-EASY_FACTORS, HARD_FACTORS = (2, 3), (4, 5, 6, 7, 8, 9)
+TERMS = range(1, 7)
+EASY_FACTORS, HARD_FACTORS = (2, 3), (4, 5, 6, 7)
 
 # recipes: a process turns one substance into another
 SUBSTANCES = _names(CLOCK, "substances", ("l", "m"))
-PROCESSES = (
-    "roast", "soak", "grind", "press", "boil", "chill", "smoke", "salt", "sift", "steam", "whip", "age", "char",
-    "dry", "blend", "rinse",
-)  # fmt: skip
+PROCESSES = ("roast", "soak", "grind", "press", "boil", "chill", "smoke", "salt", "sift", "steam", "whip", "char")
 EASY_PROCESSES, HARD_PROCESSES = PROCESSES[:4], PROCESSES[4:]
 REACTIONS: dict[str, dict[str, str]] = {
     process: dict(zip(SUBSTANCES, (SUBSTANCES[i] for i in _permutation(process, len(SUBSTANCES))), strict=True))
@@ -53,9 +51,10 @@ LEDGER: dict[tuple[str, str], int] = {
     (name, aspect): Random(name + aspect).randrange(CLOCK) for name in RESTRICTED for aspect in ASPECTS
 }
 
-# facts: people, each with a friend, a tutor, a town and a trade
-_PEOPLE = _names(120, "people", ("a", "o"))
-EASY_PEOPLE, HARD_PEOPLE = _PEOPLE[:24], _PEOPLE[24:]
+# facts: people, each with a friend, a tutor, a cousin, a town and a trade
+KIN = ("friend", "tutor", "cousin")
+_PEOPLE = _names(64, "people", ("a", "o"))
+EASY_PEOPLE, HARD_PEOPLE = _PEOPLE[:16], _PEOPLE[16:]
 TOWNS = _names(16, "towns", ("ton",))
 TRADES = (
     "baker", "smith", "weaver", "potter", "miller", "mason", "tailor", "cook", "farmer", "sailor", "scribe",
@@ -65,7 +64,7 @@ TRADES = (
 
 def _relations(people: list[str]) -> dict[tuple[str, str], str]:
     table: dict[tuple[str, str], str] = {}
-    for relation in ("friend", "tutor"):
+    for relation in KIN:
         order = _permutation(relation + people[0], len(people))
         table |= {(person, relation): people[other] for person, other in zip(people, order, strict=True)}
     for person in people:
