@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -13,19 +14,30 @@ from spiritsafe.models import LanguageModel
 from teacher.sampler import Sampler
 
 
+@dataclass(frozen=True)
+class Throughput:
+    """Useful completion tokens, end tokens included, and the seconds of all the work from messages to text."""
+
+    tokens: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        return self.tokens / self.seconds
+
+
 def sampler_throughput(
     language_model: LanguageModel, requests: Sequence[Request], batch_size: int = 256, defenses: Sequence[Defense] = ()
-) -> float:
-    """Completion tokens a second, end tokens included, and all the work from messages to text."""
+) -> Throughput:
     started = time.perf_counter()
     replies = Sampler(language_model, batch_size=batch_size, defenses=defenses).respond(requests)
-    return sum(reply.usage.completion_tokens for reply in replies) / (time.perf_counter() - started)
+    return Throughput(sum(reply.usage.completion_tokens for reply in replies), time.perf_counter() - started)
 
 
 @torch.inference_mode()
 def generate_throughput(
     language_model: LanguageModel, requests: Sequence[Request], batch_size: int = 256, processor: object | None = None
-) -> float:
+) -> Throughput:
     """The same for `generate` on left-padded batches in the order given; what a row makes past its end is not useful.
 
     All requests must share temperature and top-p. ``processor`` is a transformers `LogitsProcessor`.
@@ -54,4 +66,4 @@ def generate_throughput(
             ends = [place for place, token in enumerate(tokens, 1) if token in end_ids]
             language_model.decode(tokens[: ends[0] if ends else None])
             useful += ends[0] if ends else len(tokens)
-    return useful / (time.perf_counter() - started)
+    return Throughput(useful, time.perf_counter() - started)
