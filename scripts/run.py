@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from rich.console import Console
 from rich.text import Text
 
 from scripts.parts import PARTS
 from spiritsafe.errors import UserError
+from spiritsafe.experiment.check import check
 from spiritsafe.experiment.lab import Lab
 from spiritsafe.experiment.publish import TERMINAL, copy, first_figure, published
 from spiritsafe.experiment.run import arms, run
@@ -26,6 +29,8 @@ def resolve(config: DictConfig) -> dict[str, Any]:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise UserError(f"an option has no value yet: {str(error).splitlines()[0]}; give it as name=value") from error
+    asked = plain["attack"]["source"].get("weights", {})
+    plain["measure"]["targeted"] = [name for name in plain["measure"]["targeted"] if asked.get(name, 1)]
     stacks: dict[str, Any] = {"none": {}}
     if chosen := plain.pop("defense"):
         stacks["+".join(chosen)] = chosen
@@ -36,16 +41,28 @@ def resolve(config: DictConfig) -> dict[str, Any]:
 
 def _defense(stack: str) -> Any:
     """The config of a stack such as ``exchange_limit+answer_only``, under this run's other overrides."""
-    job = HydraConfig.get()
-    kept = [text for text in job.overrides.task if not text.startswith("defense=")]
-    wanted = f"defense=[{','.join(stack.split('+'))}]"
-    composed = hydra.compose(str(job.job.config_name), overrides=[*kept, wanted])
+    job, names = HydraConfig.get(), stack.split("+")
+    kept = [text for text in job.overrides.task if _concerns(text, names)]
+    wanted = f"defense=[{','.join(names)}]"
+    try:
+        composed = hydra.compose(str(job.job.config_name), overrides=[*kept, wanted])
+    except HydraException as error:
+        known = GlobalHydra.instance().config_loader().get_group_options("defense")
+        reason = str(error).splitlines()[0]
+        raise UserError(f"cannot compare with {stack!r} ({reason}): stack some of {', '.join(known)}") from error
     return OmegaConf.to_container(composed.defense, resolve=True)
+
+
+def _concerns(override: str, names: list[str]) -> bool:
+    """Whether an override holds for a stack of these defenses: all do but the choice, and options, of others."""
+    group, _, option = override.lstrip("+~").partition("=")[0].partition(".")
+    return group != "defense" or option.partition(".")[0] in names
 
 
 def experiment(config: DictConfig) -> None:
     lab = Lab(resolve(config), PARTS, Store(Path(config.paths.store)))
     folder = Path(HydraConfig.get().runtime.output_dir)
+    check(lab)
     students = arms(lab.config)
 
     def first() -> None:

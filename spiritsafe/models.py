@@ -102,6 +102,13 @@ def load(
     return LanguageModel(model, tokenizer, path, identity(path, revision, chat_template), commit)
 
 
+def tokens(path: str, revision: str | None = None) -> dict[str, int]:
+    """A model's token ids by their text, without loading its weights."""
+    from transformers import AutoTokenizer
+
+    return dict(AutoTokenizer.from_pretrained(locate(path), revision=revision, trust_remote_code=False).get_vocab())
+
+
 def locate(path: str) -> str:
     """The folder a ``pkg://`` path stands for; any other path as it is."""
     if not path.startswith("pkg://"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +74,9 @@ class Calibration:
 
 
 def _knobs(defense: Defense) -> list[Any]:
-    plain = {
-        field.name: value
-        for field in fields(defense)  # type: ignore[arg-type]
-        if field.init and isinstance(value := getattr(defense, field.name), bool | int | float | str)
-    }
+    names = [field.name for field in fields(defense) if field.init] if is_dataclass(defense) else [*vars(defense)]
+    values = {name: getattr(defense, name) for name in names}
+    plain = {name: value for name, value in values.items() if isinstance(value, bool | int | float | str)}
     return [type(defense).__name__, plain]
 
 

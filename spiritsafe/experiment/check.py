@@ -7,6 +7,9 @@ from spiritsafe.experiment.lab import NONE, Lab
 from spiritsafe.experiment.settings import build
 from spiritsafe.models import identity
 from spiritsafe.objective import check_signals
+from spiritsafe.task import Kind
+
+CONTROLS = ("oracle", "self", "random")  # trained at each checkpoint
 
 
 def check(lab: Lab) -> None:
@@ -15,15 +18,25 @@ def check(lab: Lab) -> None:
         raise UserError("a comparison needs the undefended teacher: add `none` to compare")
     if not config["task"]:
         raise UserError("there is nothing to measure: choose task=world or others in configs/task")
-    known = {str(task) for task in config["task"]}
-    targeted = config["measure"]["targeted"]
-    if missing := [name for name in targeted if name not in known]:
-        raise UserError(f"targeted tasks {missing} are not part of the experiment: it has {sorted(known)}")
+    measure = config["measure"]
     for name in ("items", "seeds", "public"):
-        if int(config["measure"][name]) < 1:
-            raise UserError(f"measure.{name} must be at least 1, got {config['measure'][name]}")
-    lab.budget  # noqa: B018  (its own checks)
+        if not isinstance(measure[name], int) or measure[name] < 1:
+            raise UserError(f"measure.{name} must be a number of at least 1, got {measure[name]!r}")
+    if unknown := set(measure["controls"]) - set(CONTROLS):
+        raise UserError(f"there are no controls {sorted(unknown)}: choose measure.controls among {list(CONTROLS)}")
+    lab.budget, lab.recipe  # noqa: B018  (their own checks)
     check_signals(build(config["objective"]), lab.interface)
-    lab.parts.recipe(**config["recipe"])
     for model in ("teacher", "student"):
         identity(config[model]["path"], config[model].get("revision"), config[model].get("chat_template"))
+    ahead = [name for name in config["stacks"] if not lab.store.stage("harvest", lab.harvest_key(name)).complete]
+    if ahead:
+        lab.attack()
+    for name in ahead:
+        build(config["stacks"][name])
+    capabilities = [task.name for task in lab.tasks if task.kind is Kind.CAPABILITY]
+    targeted = measure["targeted"]
+    if not targeted or not set(targeted) <= set(capabilities):
+        raise UserError(
+            f"transfer is measured on capabilities, not on {targeted or 'nothing'}: "
+            f"set measure.targeted to some of {capabilities}"
+        )

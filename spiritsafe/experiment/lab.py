@@ -13,7 +13,7 @@ from spiritsafe.budget import Budget
 from spiritsafe.experiment import examine, harvest, lessons
 from spiritsafe.experiment.calibration import Calibration, prepare
 from spiritsafe.experiment.parts import Parts
-from spiritsafe.experiment.settings import budget_of, build, identified, interface_of, targets
+from spiritsafe.experiment.settings import budget_of, build, identified, interface_of, made, targets
 from spiritsafe.interface import Interface
 from spiritsafe.models import LanguageModel
 from spiritsafe.store import transcript
@@ -77,6 +77,18 @@ class Lab:
     @cached_property
     def budget(self) -> Budget:
         return budget_of(self.config["budget"])
+
+    @cached_property
+    def recipe(self) -> Any:
+        return made(self.parts.recipe, build(self.config["recipe"]), "recipe")
+
+    @cached_property
+    def same_tokenizer(self) -> bool:
+        """Whether the teacher's token ids mean the same to the student."""
+        teacher, student = (self.config[part] for part in ("teacher", "student"))
+        return models.tokens(teacher["path"], teacher.get("revision")) == models.tokens(
+            student["path"], student.get("revision")
+        )
 
     @property
     def seed(self) -> int:
@@ -233,9 +245,14 @@ class Lab:
                 rows = self.examples(arm)
                 notes["rows"] = len(rows)
                 if rows:
-                    recipe = self.parts.recipe(**self.config["recipe"])
-                    objective = build(self.config["objective"])
-                    model, losses = self.parts.train(self.student, rows, objective, recipe, seed=arm.seed)
+                    model, losses = self.parts.train(
+                        self.student,
+                        rows,
+                        build(self.config["objective"]),
+                        self.recipe,
+                        seed=arm.seed,
+                        same_tokenizer=self.same_tokenizer,
+                    )
                     notes["loss"] = [losses[0], losses[-1]]
                     model.model.save_pretrained(folder)
                     model.tokenizer.save_pretrained(folder)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any, Self
 
 from rich.progress import (
@@ -18,19 +19,17 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from spiritsafe.experiment.check import check
+from spiritsafe.experiment.check import CONTROLS
 from spiritsafe.experiment.lab import NONE, Arm, Lab
 from spiritsafe.experiment.parts import Parts
 from spiritsafe.store.store import Store
-
-REPEATED = ("oracle", "self", "random")  # controls trained at each checkpoint
 
 
 def arms(config: Mapping[str, Any]) -> list[Arm]:
     """Every student of the comparison, the undefended curve of the first seed first: it makes the first figure."""
     seeds = range(int(config["measure"]["seeds"]))
     budgets = config["budget"]["checkpoints"]
-    repeated = [name for name in config["measure"]["controls"] if name in REPEATED]
+    repeated = [name for name in config["measure"]["controls"] if name in CONTROLS]
     wanted = [Arm("bare"), *(Arm("format", seed=seed) for seed in seeds)]
     for stack in config["stacks"]:
         wanted += [Arm("attacked", stack, size, seed) for seed in seeds for size in reversed(budgets)]
@@ -42,7 +41,6 @@ def run(
     lab: Lab, students: Sequence[Arm], *, workers: int | None = None, on_first: Callable[[], None] = lambda: None
 ) -> None:
     """Do what the store does not hold yet. ``on_first`` is called once the undefended curve of one seed is there."""
-    check(lab)
     for arm in students:
         lab.examine_key(arm)  # known before any process starts
     first = {
@@ -142,9 +140,17 @@ def _begin(config: Mapping[str, Any], parts: Parts, store: Store, keys: Mapping[
     import torch
 
     global _lab
+    Thread(target=_follow_parent, daemon=True).start()
     _quiet()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
     _lab = Lab(config, parts, store, keys)
+
+
+def _follow_parent() -> None:
+    """Whoever kills the experiment means its students too; the pool's processes would wait for work for ever."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _quiet() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hydra.utils import instantiate
@@ -56,8 +56,18 @@ def build(config: Any, **more: Any) -> Any:
 def interface_of(config: Mapping[str, Any]) -> Interface:
     sampling = dict(config["sampling"])
     sampling["stop"] = tuple(sampling.get("stop", ()))
-    return Interface(**{**config, "sampling": Sampling(**sampling)})
+    return made(Interface, {**config, "sampling": made(Sampling, sampling, "interface.sampling")}, "interface")
 
 
 def budget_of(config: Mapping[str, Any]) -> Budget:
-    return Budget(**{**config, "checkpoints": tuple(config["checkpoints"])})
+    return made(Budget, {**config, "checkpoints": tuple(config["checkpoints"])}, "budget")
+
+
+def made(kind: Callable[..., Any], options: Mapping[str, Any], group: str) -> Any:
+    """What a group without a ``_target_`` stands for. An option it does not know becomes one readable message."""
+    try:
+        return kind(**options)
+    except TypeError as error:
+        raise UserError(
+            f"an option of {group} is unknown, missing or of the wrong type ({error}): see its file in configs/"
+        ) from error
