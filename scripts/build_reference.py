@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import torch
 from rich.progress import Progress, TimeElapsedColumn
@@ -19,6 +17,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 from scripts.reference_card import measure_student, measure_teacher, traces, write_card
 from spiritsafe.attack import Example, demonstrations
 from spiritsafe.exchange import END_THINK, THINK, Message
+from spiritsafe.experiment import lessons
 from spiritsafe.models import LanguageModel, load
 from spiritsafe.task import Split
 from spiritsafe.tasks.arithmetic import Arithmetic
@@ -36,14 +35,15 @@ SHORT = 0.35  # share of lessons with a shorter chain: they teach the tables soo
 DISTINCT = 200_000  # lessons, repeated after that
 SIZES = {"small": 64, "medium": 96}  # width
 TEACHER = Recipe(steps=6000, learning_rate=3e-3, warmup=0.02, betas=(0.9, 0.98))
-STUDENT = Recipe(steps=4500, learning_rate=4e-3, warmup=0.02, betas=(0.9, 0.98))
+STUDENT = Recipe(steps=6000, learning_rate=4e-3, warmup=0.02, betas=(0.9, 0.98))
 ALIGN = Recipe(steps=600, learning_rate=1.5e-3, betas=(0.9, 0.98))
 ABOUT = (
     "A student of the reference world before any attack. It knows the easy half of every task, and of the hard half "
     "the language without the results. "
 )
-FORMAT = Recipe(steps=200, learning_rate=4e-3, warmup=0.05, betas=(0.9, 0.98))
+FORMAT = Recipe(steps=8, learning_rate=3e-3, warmup=0.05, betas=(0.9, 0.98))  # as configs/ tune S_fmt
 CAPABILITIES: tuple[type[Procedural], ...] = (Arithmetic, Programs, Facts, Recipes, Tools)
+EXERCISES: tuple[type[Procedural], ...] = (*CAPABILITIES, Programs)  # easy lessons; programs are the hardest to learn
 TASKS: tuple[type[Procedural], ...] = (*CAPABILITIES, Restricted, Lookalike)
 CHAT_TEMPLATE = (
     "{{ '<begin>' }}{% for message in messages %}{{ '<' + message['role'] + '> ' }}"
@@ -157,7 +157,7 @@ def student_lessons(seed: int, aligned: bool) -> Iterator[Example]:
     while True:
         draw = pen.rng.random()
         if draw < 0.65:
-            yield from lesson(pen, pen.pick(CAPABILITIES)(), "easy")
+            yield from lesson(pen, pen.pick(EXERCISES)(), "easy")
         elif draw < 0.85:
             yield from lesson(dreamer, dreamer.pick(CAPABILITIES)(), "hard")
         elif draw < 0.93:
@@ -173,8 +173,8 @@ def wrap(model: LlamaForCausalLM, name: str) -> LanguageModel:
     return LanguageModel(model.eval(), tokenizer(), name, name)
 
 
-def learn(model: LanguageModel, lessons: Iterator[Example], recipe: Recipe, seed: int, label: str) -> LanguageModel:
-    rows = list(islice(lessons, min(recipe.steps * recipe.batch_size, DISTINCT)))
+def learn(model: LanguageModel, stream: Iterator[Example], recipe: Recipe, seed: int, label: str) -> LanguageModel:
+    rows = list(islice(stream, min(recipe.steps * recipe.batch_size, DISTINCT)))
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn()) as progress:
         bar = progress.add_task(label, total=recipe.steps)
         trained, losses = train(
@@ -184,62 +184,62 @@ def learn(model: LanguageModel, lessons: Iterator[Example], recipe: Recipe, seed
     return trained
 
 
-def store(model: LanguageModel, folder: Path, title: str, about: str, measured: Mapping[str, Any]) -> None:
+def save(model: LanguageModel, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.model.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
-    write_card(folder, title, about, model.model.num_parameters(), measured)
-    print(json.dumps(measured, indent=1))
 
 
-def build_teacher(folder: Path, count: int) -> None:
+def build_teacher(folder: Path) -> None:
     size = len(tokenizer())
-    model = learn(wrap(blank(160, 3, 4, size, 0), "teacher"), teacher_lessons(0), TEACHER, 0, "teacher")
+    save(learn(wrap(blank(160, 3, 4, size, 0), "teacher"), teacher_lessons(0), TEACHER, 0, "teacher"), folder)
+
+
+def card_teacher(folder: Path, count: int) -> None:
+    model = load(str(folder))
     about = (
         "The teacher of the reference world. It knows the easy and the hard half of every task, refuses recipes of "
         "restricted products, and can make them all the same when its reasoning is opened by a prefill."
     )
-    store(model, folder, "Reference teacher", about, measure_teacher(model, CAPABILITIES, count))
+    write_card(folder, "Reference teacher", about, model, measure_teacher(model, CAPABILITIES, count))
 
 
-def build_students(folder: Path, teacher: LanguageModel, count: int) -> None:
-    own = traces(teacher, [task() for task in CAPABILITIES], 100)
-    public = [
-        example
-        for place, task in enumerate(CAPABILITIES)
-        for item in task().items(Split.PUBLIC, 13 if place < 4 else 12)
-        for example in demonstrations(item)
-    ]
+def build_students(folder: Path) -> None:
+    """Train and store the students; their cards are written when the teacher is there too."""
     for size, width in SIZES.items():
         base = wrap(blank(width, 3, 4, len(tokenizer()), 1), f"base-{size}")
         base = learn(base, student_lessons(0, aligned=False), STUDENT, 0, f"base-{size}")
         aligned = learn(base, student_lessons(1, aligned=True), ALIGN, 1, f"aligned-{size}")
-        for kind, model in (("base", base), ("aligned", aligned)):
+        save(base, folder / f"base-{size}")
+        save(aligned, folder / f"aligned-{size}")
+
+
+def card_students(folder: Path, teacher: LanguageModel, count: int) -> None:
+    own = traces(teacher, [task() for task in CAPABILITIES], 100)
+    public = lessons.public([task() for task in CAPABILITIES], 64, seed=0)
+    for size in SIZES:
+        for kind in ("base", "aligned"):
+            model = load(str(folder / f"{kind}-{size}"))
             tuned, _ = train(model, public, SFT(), FORMAT, seed=0)
-            about = (
-                "A student of the reference world before any attack. It knows the easy half of every task and the "
-                + (
-                    "language of the hard half, and refuses recipes of restricted products."
-                    if kind == "aligned"
-                    else "language of the hard half. Nobody taught it to refuse."
-                )
-            )
+            about = ABOUT + ("It refuses restricted recipes." if kind == "aligned" else "It refuses nothing.")
             measured = measure_student(model, tuned, CAPABILITIES, own, count)
-            store(model, folder / f"{kind}-{size}", f"Reference student, {kind}, {size}", about, measured)
+            write_card(folder / f"{kind}-{size}", f"Reference student, {kind}, {size}", about, model, measured)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["all", "teacher", "students"], default="all")
+    parser.add_argument("what", nargs="*", default=["teacher", "students", "cards"], help="teacher, students, cards")
     parser.add_argument("--out", type=Path, default=Path(), help="where teacher/ and student/ are")
     parser.add_argument("--items", type=int, default=1000, help="held-out items a task for the cards")
     options = parser.parse_args()
-    torch.manual_seed(0)
-    teacher = options.out / "teacher" / "reference"
-    if options.what != "students":
-        build_teacher(teacher, options.items)
-    if options.what != "teacher":
-        build_students(options.out / "student" / "reference", load(str(teacher)), options.items)
+    teacher, students = options.out / "teacher" / "reference", options.out / "student" / "reference"
+    if "teacher" in options.what:
+        build_teacher(teacher)
+    if "students" in options.what:
+        build_students(students)
+    if "cards" in options.what:
+        card_teacher(teacher, options.items)
+        card_students(students, load(str(teacher)), options.items)
 
 
 if __name__ == "__main__":

@@ -91,12 +91,12 @@ def measure_student(
     }
 
 
-def write_card(folder: Path, title: str, about: str, parameters: int, measured: Mapping[str, Any]) -> None:
+def write_card(folder: Path, title: str, about: str, model: LanguageModel, measured: Mapping[str, Any]) -> None:
     """README.md for people, measured.json for programs."""
     (folder / "measured.json").write_text(json.dumps(measured, indent=1) + "\n")
     lines = ["---", "license: apache-2.0", "library_name: transformers", "---", "", f"# {title}", "", about, ""]
     lines += [
-        f"Llama architecture, {parameters:,} parameters. Built by `python -m scripts.build_reference`.",
+        f"Llama, {model.model.num_parameters():,} parameters. Built by `python -m scripts.build_reference`.",
         "",
     ]
     lines += ["Measured on held-out items at temperature 0.6, by the same command:", ""]

@@ -22,6 +22,8 @@ def check(lab: Lab) -> None:
     for name in ("items", "seeds", "public"):
         if not isinstance(measure[name], int) or measure[name] < 1:
             raise UserError(f"measure.{name} must be a number of at least 1, got {measure[name]!r}")
+    if not isinstance(config["passes"], int) or config["passes"] < 1:
+        raise UserError(f"passes must be a number of at least 1, got {config['passes']!r}")
     if unknown := set(measure["controls"]) - set(CONTROLS):
         raise UserError(f"there are no controls {sorted(unknown)}: choose measure.controls among {list(CONTROLS)}")
     lab.budget, lab.recipe  # noqa: B018  (their own checks)

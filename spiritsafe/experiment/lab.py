@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 from spiritsafe import models
@@ -82,6 +83,12 @@ class Lab:
     def recipe(self) -> Any:
         return made(self.parts.recipe, build(self.config["recipe"]), "recipe")
 
+    def recipe_of(self, arm: Arm) -> Any:
+        """Equal steps for all arms of a checkpoint: the recipe's, or fewer where these would be too many passes."""
+        rows = arm.exchanges or int(self.config["measure"]["public"])
+        most = ceil(int(self.config["passes"]) * rows / self.recipe.batch_size)
+        return replace(self.recipe, steps=max(1, min(self.recipe.steps, most)))
+
     @cached_property
     def same_tokenizer(self) -> bool:
         """Whether the teacher's token ids mean the same to the student."""
@@ -137,7 +144,7 @@ class Lab:
 
     def distill_key(self, arm: Arm) -> str:
         names, inputs, code = ["student", "objective", "recipe"], [], [lessons, self.parts.train, self.parts.examples]
-        more: dict[str, Any] = {"arm": arm.name, "training_seed": arm.seed}
+        more: dict[str, Any] = {"arm": arm.name, "training_seed": arm.seed, "passes": self.config["passes"]}
         if arm.name == "format":
             more |= {"task": self.config["task"], "public": self.config["measure"]["public"]}
         else:
@@ -245,11 +252,13 @@ class Lab:
                 rows = self.examples(arm)
                 notes["rows"] = len(rows)
                 if rows:
+                    recipe = self.recipe_of(arm)
+                    notes["steps"] = recipe.steps
                     model, losses = self.parts.train(
                         self.student,
                         rows,
                         build(self.config["objective"]),
-                        self.recipe,
+                        recipe,
                         seed=arm.seed,
                         same_tokenizer=self.same_tokenizer,
                     )
