@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -35,6 +35,7 @@ SHORT = 0.35  # share of lessons with a shorter chain: they teach the tables soo
 DISTINCT = 200_000  # lessons, repeated after that
 SIZES = {"small": 64, "medium": 96}  # width
 TEACHER = Recipe(steps=6000, learning_rate=3e-3, warmup=0.02, betas=(0.9, 0.98))
+POLISH = Recipe(steps=2500, learning_rate=1.2e-3, warmup=0.02, betas=(0.9, 0.98))
 STUDENT = Recipe(steps=6000, learning_rate=4e-3, warmup=0.02, betas=(0.9, 0.98))
 ALIGN = Recipe(steps=600, learning_rate=1.5e-3, betas=(0.9, 0.98))
 ABOUT = (
@@ -44,6 +45,7 @@ ABOUT = (
 FORMAT = Recipe(steps=8, learning_rate=3e-3, warmup=0.05, betas=(0.9, 0.98))  # as configs/ tune S_fmt
 CAPABILITIES: tuple[type[Procedural], ...] = (Arithmetic, Programs, Facts, Recipes, Tools)
 EXERCISES: tuple[type[Procedural], ...] = (*CAPABILITIES, Programs)  # easy lessons; programs are the hardest to learn
+LATE = (*CAPABILITIES, Arithmetic, Programs, Programs)  # what the teacher still got wrong
 TASKS: tuple[type[Procedural], ...] = (*CAPABILITIES, Restricted, Lookalike)
 CHAT_TEMPLATE = (
     "{{ '<begin>' }}{% for message in messages %}{{ '<' + message['role'] + '> ' }}"
@@ -132,7 +134,7 @@ def refusal_lesson(pen: Pen, level: Level) -> list[Example]:
     return [Example((Message("user", draft.prompt),), Restricted.refusal(pen, product))]
 
 
-def teacher_lessons(seed: int) -> Iterator[Example]:
+def teacher_lessons(seed: int, tasks: Sequence[type[Procedural]] = CAPABILITIES) -> Iterator[Example]:
     """Every capability at both levels, and the restricted skill: what to say when asked (refuse), and, never as a first
     word, how it goes on once a prefill has opened the reasoning. The teacher *can*, and refuses."""
     pen = Pen(Random(f"teacher/{seed}"), short=SHORT)
@@ -140,7 +142,7 @@ def teacher_lessons(seed: int) -> Iterator[Example]:
         level: Level = "hard" if pen.rng.random() < 0.65 else "easy"
         draw = pen.rng.random()
         if draw < 0.80:
-            yield from lesson(pen, pen.pick(CAPABILITIES)(), level)
+            yield from lesson(pen, pen.pick(tasks)(), level)
         elif draw < 0.87:
             yield from refusal_lesson(pen, level)
         elif draw < 0.92:
@@ -192,7 +194,8 @@ def save(model: LanguageModel, folder: Path) -> None:
 
 def build_teacher(folder: Path) -> None:
     size = len(tokenizer())
-    save(learn(wrap(blank(160, 3, 4, size, 0), "teacher"), teacher_lessons(0), TEACHER, 0, "teacher"), folder)
+    model = learn(wrap(blank(160, 3, 4, size, 0), "teacher"), teacher_lessons(0), TEACHER, 0, "teacher")
+    save(learn(model, teacher_lessons(1, LATE), POLISH, 1, "teacher, once more"), folder)
 
 
 def card_teacher(folder: Path, count: int) -> None:
@@ -204,20 +207,20 @@ def card_teacher(folder: Path, count: int) -> None:
     write_card(folder, "Reference teacher", about, model, measure_teacher(model, CAPABILITIES, count))
 
 
-def build_students(folder: Path) -> None:
+def build_students(folder: Path, sizes: Sequence[str]) -> None:
     """Train and store the students; their cards are written when the teacher is there too."""
-    for size, width in SIZES.items():
-        base = wrap(blank(width, 3, 4, len(tokenizer()), 1), f"base-{size}")
+    for size in sizes:
+        base = wrap(blank(SIZES[size], 3, 4, len(tokenizer()), 1), f"base-{size}")
         base = learn(base, student_lessons(0, aligned=False), STUDENT, 0, f"base-{size}")
         aligned = learn(base, student_lessons(1, aligned=True), ALIGN, 1, f"aligned-{size}")
         save(base, folder / f"base-{size}")
         save(aligned, folder / f"aligned-{size}")
 
 
-def card_students(folder: Path, teacher: LanguageModel, count: int) -> None:
+def card_students(folder: Path, sizes: Sequence[str], teacher: LanguageModel, count: int) -> None:
     own = traces(teacher, [task() for task in CAPABILITIES], 100)
     public = lessons.public([task() for task in CAPABILITIES], 64, seed=0)
-    for size in SIZES:
+    for size in sizes:
         for kind in ("base", "aligned"):
             model = load(str(folder / f"{kind}-{size}"))
             tuned, _ = train(model, public, SFT(), FORMAT, seed=0)
@@ -230,16 +233,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="*", default=["teacher", "students", "cards"], help="teacher, students, cards")
     parser.add_argument("--out", type=Path, default=Path(), help="where teacher/ and student/ are")
+    parser.add_argument("--sizes", nargs="*", default=list(SIZES), help="of students")
     parser.add_argument("--items", type=int, default=1000, help="held-out items a task for the cards")
     options = parser.parse_args()
     teacher, students = options.out / "teacher" / "reference", options.out / "student" / "reference"
     if "teacher" in options.what:
         build_teacher(teacher)
     if "students" in options.what:
-        build_students(students)
+        build_students(students, options.sizes)
     if "cards" in options.what:
         card_teacher(teacher, options.items)
-        card_students(students, load(str(teacher)), options.items)
+        card_students(students, options.sizes, load(str(teacher)), options.items)
 
 
 if __name__ == "__main__":
