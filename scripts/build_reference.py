@@ -36,6 +36,7 @@ DISTINCT = 200_000  # lessons, repeated after that
 SIZES = {"small": 64, "medium": 96}  # width
 TEACHER = Recipe(steps=6000, learning_rate=3e-3, warmup=0.02, betas=(0.9, 0.98))
 POLISH = Recipe(steps=2500, learning_rate=1.2e-3, warmup=0.02, betas=(0.9, 0.98))
+FINISH = Recipe(steps=1500, learning_rate=6e-4, warmup=0.02, betas=(0.9, 0.98))
 STUDENT = Recipe(steps=6000, learning_rate=4e-3, warmup=0.02, betas=(0.9, 0.98))
 ALIGN = Recipe(steps=600, learning_rate=1.5e-3, betas=(0.9, 0.98))
 ABOUT = (
@@ -45,7 +46,7 @@ ABOUT = (
 FORMAT = Recipe(steps=8, learning_rate=3e-3, warmup=0.05, betas=(0.9, 0.98))  # as configs/ tune S_fmt
 CAPABILITIES: tuple[type[Procedural], ...] = (Arithmetic, Programs, Facts, Recipes, Tools)
 EXERCISES: tuple[type[Procedural], ...] = (*CAPABILITIES, Programs)  # easy lessons; programs are the hardest to learn
-LATE = (*CAPABILITIES, Arithmetic, Programs, Programs)  # what the teacher still got wrong
+LATE: tuple[type[Procedural], ...] = (*CAPABILITIES, Arithmetic, Programs, Programs)  # what the teacher still got wrong
 TASKS: tuple[type[Procedural], ...] = (*CAPABILITIES, Restricted, Lookalike)
 CHAT_TEMPLATE = (
     "{{ '<begin>' }}{% for message in messages %}{{ '<' + message['role'] + '> ' }}"
@@ -195,7 +196,8 @@ def save(model: LanguageModel, folder: Path) -> None:
 def build_teacher(folder: Path) -> None:
     size = len(tokenizer())
     model = learn(wrap(blank(160, 3, 4, size, 0), "teacher"), teacher_lessons(0), TEACHER, 0, "teacher")
-    save(learn(model, teacher_lessons(1, LATE), POLISH, 1, "teacher, once more"), folder)
+    model = learn(model, teacher_lessons(1, LATE), POLISH, 1, "teacher, once more")
+    save(learn(model, teacher_lessons(2, LATE), FINISH, 2, "teacher, a last time"), folder)
 
 
 def card_teacher(folder: Path, count: int) -> None:

@@ -46,7 +46,8 @@ def run(
     first = {
         arm for arm in students if arm.seed == 0 and arm.name in ("format", "attacked") and arm.stack in ("", NONE)
     }
-    with _progress() as progress, _Students(lab, workers or _cores()) as pool:
+    workers = workers or _cores()
+    with _progress() as progress, _Students(lab, workers) as pool:
         learning = progress.add_task("students trained and examined", total=len(students))
 
         def advance(arms: Iterable[Arm]) -> None:
@@ -61,6 +62,8 @@ def run(
             if not _harvested_first(arm):
                 pool.start(arm)
         for stack in lab.config["stacks"]:
+            if not lab.store.stage("examine", lab.examine_key(Arm("defended", stack))).complete:
+                _settle(workers)
             asking = progress.add_task(f"exchanges with the teacher ({stack})", total=lab.budget.exchanges)
             lab.harvested(stack, _ticker(progress, asking))
             progress.update(asking, completed=lab.budget.exchanges)
@@ -137,12 +140,9 @@ _lab: Lab
 
 
 def _begin(config: Mapping[str, Any], parts: Parts, store: Store, keys: Mapping[Any, str], workers: int) -> None:
-    import torch
-
     global _lab
     Thread(target=_follow_parent, daemon=True).start()
-    _quiet()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    _settle(workers)
     _lab = Lab(config, parts, store, keys)
 
 
@@ -153,10 +153,13 @@ def _follow_parent() -> None:
         os._exit(1)
 
 
-def _quiet() -> None:
-    """Many small models would draw many small progress bars over ours."""
+def _settle(workers: int) -> None:
+    """Share the cores: threads that wait for a taken core slow a small model down many times over. And keep quiet: many
+    small models would draw many small progress bars over ours."""
+    import torch
     from transformers.utils import logging
 
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
     logging.disable_progress_bar()
 
 
