@@ -58,8 +58,11 @@ class Antidistillation(Defense):
                 f"got epsilon={self.epsilon}, strength={self.strength}, method={self.method!r}"
             )
 
+    def check(self, teacher: LanguageModel) -> None:
+        check_vocabularies(teacher, self.proxy)
+
     def prepare(self, preparation: Preparation) -> None:
-        check_vocabularies(preparation.teacher, self.proxy)
+        self.check(preparation.teacher)
         if self.strength == 0:
             return
         self.proxy.model.to(preparation.teacher.device)

@@ -85,6 +85,9 @@ class Defense:
 
     needs: ClassVar[Needs] = Needs.NOTHING
 
+    def check(self, teacher: LanguageModel) -> None:
+        """Raise where this defense can never work for this teacher, before anything is spent."""
+
     def prepare(self, preparation: Preparation) -> None: ...
 
     def admit(self, request: Request, account: Account) -> Decision:

@@ -9,8 +9,8 @@ from itertools import count
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import THINK, Request
 from spiritsafe.models import LanguageModel
+from spiritsafe.randomness import stream_key
 from teacher.decoder import context
-from teacher.randomness import stream_key
 
 
 @dataclass(frozen=True)

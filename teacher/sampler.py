@@ -16,11 +16,11 @@ from spiritsafe.defense import Defense, overrides
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Outcome, Reply, Request, Usage
 from spiritsafe.models import LanguageModel
+from spiritsafe.randomness import uniforms
 from teacher.completion import Completions
 from teacher.disclosure import Disclosure
 from teacher.draw import draw
 from teacher.job import Job, jobs
-from teacher.randomness import uniforms
 from teacher.rows import LiveRows, without
 
 

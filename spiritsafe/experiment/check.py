@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from spiritsafe.errors import UserError
-from spiritsafe.experiment.lab import NONE, Lab
+from spiritsafe.experiment.keys import NONE
+from spiritsafe.experiment.lab import Lab
 from spiritsafe.experiment.settings import build
 from spiritsafe.models import identity
 from spiritsafe.objective import check_signals
@@ -34,7 +35,8 @@ def check(lab: Lab) -> None:
     if ahead:
         lab.attack()
     for name in ahead:
-        build(config["stacks"][name])
+        for defense in config["stacks"][name].values():
+            build(defense).check(lab.teacher)
     capabilities = [task.name for task in lab.tasks if task.kind is Kind.CAPABILITY]
     targeted = measure["targeted"]
     if not targeted or not set(targeted) <= set(capabilities):

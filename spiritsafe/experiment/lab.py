@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from math import ceil
 from typing import Any
@@ -13,51 +13,30 @@ from spiritsafe.attack import Attack, Example
 from spiritsafe.budget import Budget
 from spiritsafe.experiment import examine, harvest, lessons
 from spiritsafe.experiment.calibration import Calibration, prepare
+from spiritsafe.experiment.keys import NONE, Arm, Keys
 from spiritsafe.experiment.parts import Parts
-from spiritsafe.experiment.settings import budget_of, build, identified, interface_of, made, targets
+from spiritsafe.experiment.settings import budget_of, build, interface_of, made
 from spiritsafe.interface import Interface
 from spiritsafe.models import LanguageModel
 from spiritsafe.store import transcript
-from spiritsafe.store.digest import code_digest
-from spiritsafe.store.keys import content_key
 from spiritsafe.store.rows import read_rows, write_rows
 from spiritsafe.store.store import Stage, Store
 from spiritsafe.task import Task
 
 Tick = Callable[[int], None]
-NONE = "none"
 
 
 def _silent(count: int) -> None: ...
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One student of the comparison (or ``teacher``, ``defended``). The stack names the defenses it met."""
-
-    name: str
-    stack: str = ""
-    exchanges: int = 0
-    seed: int = 0
-
-    @property
-    def label(self) -> str:
-        parts = [self.name, self.stack, str(self.exchanges or ""), f"seed {self.seed}"]
-        return " ".join(part for part in parts if part)
-
-
-class Lab:
-    """One experiment's config (plain data), the parts it is built from and its store. Models load when first needed.
-
-    ``keys`` are those already known: processes that share an experiment share them, so that an edit of the code while
-    it runs cannot part them.
-    """
+class Lab(Keys):
+    """One experiment's config (plain data), the parts it is built from and its store. Models load when first needed."""
 
     def __init__(
         self, config: Mapping[str, Any], parts: Parts, store: Store, keys: Mapping[Any, str] | None = None
     ) -> None:
-        self.config, self.parts, self.store = config, parts, store
-        self.keys: dict[Any, str] = dict(keys or {})
+        super().__init__(config, parts, keys)
+        self.store = store
 
     @cached_property
     def teacher(self) -> LanguageModel:
@@ -98,10 +77,6 @@ class Lab:
         )
 
     @property
-    def seed(self) -> int:
-        return int(self.config["seed"])
-
-    @property
     def batch_size(self) -> int:
         return int(self.config["sampler_batch_size"])
 
@@ -116,54 +91,6 @@ class Lab:
         if not callable(attack.source):
             return attack
         return replace(attack, source=attack.source(tasks=self.tasks, seed=self.seed, size=self.budget.exchanges))
-
-    # keys
-
-    def _key(
-        self, stage: str, of: Any, names: Sequence[str], more: Mapping[str, Any], inputs: Sequence[str], *code: Any
-    ) -> str:
-        if (stage, of) in self.keys:
-            return self.keys[stage, of]
-        config = {name: identified(self.config[name]) for name in names} | {"seed": self.seed} | dict(more)
-        components = [*code, *sorted(set(targets({name: self.config[name] for name in names} | dict(more))))]
-        self.keys[stage, of] = content_key(stage, identified(config), inputs, code_digest(*components))
-        return self.keys[stage, of]
-
-    def serving_key(self, stack: str) -> str:
-        """Identifies a prepared stack of defenses."""
-        parts = self.parts
-        more = {"defense": self.config["stacks"][stack], "calibration": self.config["calibration"]}
-        return self._key(
-            "serve", stack, ["teacher", "task", "interface"], more, [], parts.gateway, parts.honest, Calibration
-        )
-
-    def harvest_key(self, stack: str) -> str:
-        inputs = [self.serving_key(stack)]
-        names = ["attack", "budget", "task", "harvest"]
-        return self._key("harvest", stack, names, {}, inputs, harvest.harvest, self.parts.gateway, self.parts.ledger)
-
-    def distill_key(self, arm: Arm) -> str:
-        names, inputs, code = ["student", "objective", "recipe"], [], [lessons, self.parts.train, self.parts.examples]
-        more: dict[str, Any] = {"arm": arm.name, "training_seed": arm.seed, "passes": self.config["passes"]}
-        if arm.name == "format":
-            more |= {"task": self.config["task"], "public": self.config["measure"]["public"]}
-        else:
-            inputs.append(self.harvest_key(arm.stack or NONE))
-            more |= {"exchanges": arm.exchanges, "cleaners": self.config["attack"].get("cleaners", [])}
-        return self._key("distill", arm, names, more, inputs, *code)
-
-    def examine_key(self, arm: Arm) -> str:
-        names = ["task", "interface"]
-        more = {"items": self.config["measure"]["items"]}
-        if arm.name in ("teacher", "defended"):
-            inputs, code = [self.serving_key(arm.stack)], [self.parts.honest]
-        elif arm.name == "bare":
-            names, inputs, code = [*names, "student"], [], [self.parts.alone]
-        else:
-            inputs, code = [self.distill_key(arm)], [self.parts.alone]
-        return self._key("examine", arm, names, more, inputs, examine.examine, *code)
-
-    # stages
 
     def harvested(self, stack: str, tick: Tick = _silent) -> Stage:
         """The transcript of the campaign against a stack."""

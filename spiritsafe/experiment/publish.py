@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from spiritsafe.experiment.lab import NONE, Arm, Lab
+from spiritsafe.experiment.keys import NONE, Arm
+from spiritsafe.experiment.lab import Lab
 from spiritsafe.measures.transfer import headline
 from spiritsafe.models import locate
 from spiritsafe.report.facts import Facts

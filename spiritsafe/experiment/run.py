@@ -20,7 +20,8 @@ from rich.progress import (
 )
 
 from spiritsafe.experiment.check import CONTROLS
-from spiritsafe.experiment.lab import NONE, Arm, Lab
+from spiritsafe.experiment.keys import NONE, Arm
+from spiritsafe.experiment.lab import Lab
 from spiritsafe.experiment.parts import Parts
 from spiritsafe.store.store import Store
 

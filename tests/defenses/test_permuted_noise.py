@@ -5,7 +5,7 @@ import torch
 from defense_fakes import FakePreparation, fake_rows
 
 from defenses.antidistillation import Antidistillation
-from defenses.permuted_noise import PermutedNoise, mix
+from defenses.permuted_noise import PermutedNoise
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def test_a_defense_that_raises_keeps_the_exchanges_so_far(finished, tmp_path, ca
     message = capsys.readouterr().err
     assert "the campaign stopped after 4 exchanges: ZeroDivisionError: the defense divided by zero" in message
     assert "Stumbles" in message
-    [partial] = (store / "harvest").glob("*.partial")
+    [partial] = {shard.parent for shard in (store / "harvest").glob("*.partial/shard-*")}
     assert str(partial) in message
     kept = transcript.read_shards(partial)
     lab = laboratory(*finished.overrides)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from command import command, laboratory
 
-from spiritsafe.experiment.lab import Arm
+from spiritsafe.experiment.keys import Arm
 from spiritsafe.store import transcript
 
 COLUMNS = ("CT", "ST", "GAP", "UC", "AC")

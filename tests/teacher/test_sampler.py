@@ -11,8 +11,8 @@ from spiritsafe.defense import Defense, Rows
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import END_THINK, THINK, Message, Outcome, Reply, Request, Sampling, Usage
 from spiritsafe.models import LanguageModel
+from spiritsafe.randomness import stream_key, uniforms
 from teacher.draw import draw
-from teacher.randomness import stream_key, uniforms
 from teacher.sampler import Sampler
 
 

@@ -17,11 +17,14 @@ def stream_key(seed: int, name: str, sample: int) -> int:
 
 def uniforms(keys: Tensor, counter: Tensor) -> Tensor:
     """One draw in [0, 1) a row (float64) from ``keys`` and ``counter``, both [rows] int64; the same on every device."""
-    state = keys + (counter + 1) * INCREMENT
+    return _shift(mix(keys + (counter + 1) * INCREMENT), 11).to(torch.float64) * 2.0**-53
+
+
+def mix(state: Tensor) -> Tensor:
+    """The finaliser of splitmix64 on int64 of any shape, whose products wrap around."""
     state = (state ^ _shift(state, 30)) * FIRST
     state = (state ^ _shift(state, 27)) * SECOND
-    state = state ^ _shift(state, 31)
-    return _shift(state, 11).to(torch.float64) * 2.0**-53
+    return state ^ _shift(state, 31)
 
 
 def _shift(state: Tensor, bits: int) -> Tensor:

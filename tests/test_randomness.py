@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teacher.randomness import stream_key, uniforms
+from spiritsafe.randomness import stream_key, uniforms
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 

@@ -1,0 +1,94 @@
+"""What identifies each stage of an experiment: its config, the keys of its inputs, and the code it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spiritsafe.experiment import examine, harvest, lessons
+from spiritsafe.experiment.calibration import Calibration
+from spiritsafe.experiment.parts import Parts
+from spiritsafe.experiment.settings import identified, targets
+from spiritsafe.store.digest import code_digest
+from spiritsafe.store.keys import content_key
+
+NONE = "none"  # the stack without a defense
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One student of the comparison (or ``teacher``, ``defended``). The stack names the defenses it met."""
+
+    name: str
+    stack: str = ""
+    exchanges: int = 0
+    seed: int = 0
+
+    @property
+    def label(self) -> str:
+        parts = [self.name, self.stack, str(self.exchanges or ""), f"seed {self.seed}"]
+        return " ".join(part for part in parts if part)
+
+
+class Keys:
+    """The content keys of one experiment's stages, worked out without loading a model.
+
+    ``keys`` are those already known: processes that share an experiment share them, so that an edit of the code while
+    it runs cannot part them.
+    """
+
+    def __init__(self, config: Mapping[str, Any], parts: Parts, keys: Mapping[Any, str] | None = None) -> None:
+        self.config, self.parts = config, parts
+        self.keys: dict[Any, str] = dict(keys or {})
+
+    @property
+    def seed(self) -> int:
+        return int(self.config["seed"])
+
+    def _key(
+        self, stage: str, of: Any, names: Sequence[str], more: Mapping[str, Any], inputs: Sequence[str], *code: Any
+    ) -> str:
+        if (stage, of) in self.keys:
+            return self.keys[stage, of]
+        config = {name: identified(self.config[name]) for name in names} | {"seed": self.seed} | dict(more)
+        components = [*code, *sorted(set(targets({name: self.config[name] for name in names} | dict(more))))]
+        self.keys[stage, of] = content_key(stage, identified(config), inputs, code_digest(*components))
+        return self.keys[stage, of]
+
+    def serving_key(self, stack: str) -> str:
+        """Identifies a prepared stack of defenses."""
+        parts = self.parts
+        more = {"defense": self.config["stacks"][stack], "calibration": self.config["calibration"]}
+        return self._key(
+            "serve", stack, ["teacher", "task", "interface"], more, [], parts.gateway, parts.honest, Calibration
+        )
+
+    def harvest_key(self, stack: str) -> str:
+        inputs = [self.serving_key(stack)]
+        attack = {name: part for name, part in self.config["attack"].items() if name != "cleaners"}
+        names, parts = ["budget", "task", "harvest"], self.parts
+        return self._key(
+            "harvest", stack, names, {"attack": attack}, inputs, harvest.harvest, parts.gateway, parts.ledger
+        )
+
+    def distill_key(self, arm: Arm) -> str:
+        names, inputs, code = ["student", "objective", "recipe"], [], [lessons, self.parts.train, self.parts.examples]
+        more: dict[str, Any] = {"arm": arm.name, "training_seed": arm.seed, "passes": self.config["passes"]}
+        if arm.name == "format":
+            more |= {"task": self.config["task"], "public": self.config["measure"]["public"]}
+        else:
+            inputs.append(self.harvest_key(arm.stack or NONE))
+            more |= {"exchanges": arm.exchanges, "cleaners": self.config["attack"].get("cleaners", [])}
+        return self._key("distill", arm, names, more, inputs, *code)
+
+    def examine_key(self, arm: Arm) -> str:
+        names = ["task", "interface"]
+        more = {"items": self.config["measure"]["items"]}
+        if arm.name in ("teacher", "defended"):
+            inputs, code = [self.serving_key(arm.stack)], [self.parts.honest]
+        elif arm.name == "bare":
+            names, inputs, code = [*names, "student"], [], [self.parts.alone]
+        else:
+            inputs, code = [self.distill_key(arm)], [self.parts.alone]
+        return self._key("examine", arm, names, more, inputs, examine.examine, *code)
