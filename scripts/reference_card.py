@@ -111,7 +111,7 @@ def write_card(folder: Path, title: str, about: str, model: LanguageModel, measu
             )
     lines += ["", *(f"{name}: {value:.3f}" for name, value in measured.items() if isinstance(value, float)), ""]
     lines += [
-        "The world it knows is invented, numbers live on a clock of 19 hours, and it is of no use outside it.",
+        "The world it knows is invented, and it is of no use outside it.",
         "",
     ]
     (folder / "README.md").write_text("\n".join(lines))

@@ -6,6 +6,7 @@ from defense_fakes import FakePreparation, fake_rows
 
 from defenses.antidistillation import Antidistillation
 from defenses.permuted_noise import PermutedNoise
+from spiritsafe.randomness import mix
 
 
 @pytest.fixture(scope="module")
