@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
 import torch
-from rich.progress import Progress, TimeElapsedColumn
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -173,18 +176,20 @@ def student_lessons(seed: int, aligned: bool) -> Iterator[Example]:
 
 def wrap(model: LlamaForCausalLM, name: str) -> LanguageModel:
     model.generation_config = GenerationConfig(bos_token_id=2, eos_token_id=3, pad_token_id=1)
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     return LanguageModel(model.eval(), tokenizer(), name, name)
 
 
 def learn(model: LanguageModel, stream: Iterator[Example], recipe: Recipe, seed: int, label: str) -> LanguageModel:
     rows = list(islice(stream, min(recipe.steps * recipe.batch_size, DISTINCT)))
-    with Progress(*Progress.get_default_columns(), TimeElapsedColumn()) as progress:
-        bar = progress.add_task(label, total=recipe.steps)
-        trained, losses = train(
-            model, rows, SFT(), recipe, seed=seed, on_step=lambda step, loss: progress.update(bar, completed=step)
-        )
-    print(f"{label}: loss {losses[0]:.3f} to {sum(losses[-50:]) / 50:.3f}")
-    return trained
+    began = time.perf_counter()
+
+    def say(step: int, loss: float) -> None:
+        if step % (recipe.steps // 10) == 0:
+            left = (time.perf_counter() - began) / step * (recipe.steps - step) / 60
+            print(f"{label}: step {step} of {recipe.steps}, loss {loss:.3f}, {left:.0f} min left", flush=True)
+
+    return train(model, rows, SFT(), recipe, seed=seed, on_step=say)[0]
 
 
 def save(model: LanguageModel, folder: Path) -> None:
@@ -231,6 +236,11 @@ def card_students(folder: Path, sizes: Sequence[str], teacher: LanguageModel, co
             write_card(folder / f"{kind}-{size}", f"Reference student, {kind}, {size}", about, model, measured)
 
 
+def share(threads: int) -> None:
+    """The teacher and the students are built side by side."""
+    torch.set_num_threads(threads)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="*", default=["teacher", "students", "cards"], help="teacher, students, cards")
@@ -239,10 +249,15 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=1000, help="held-out items a task for the cards")
     options = parser.parse_args()
     teacher, students = options.out / "teacher" / "reference", options.out / "student" / "reference"
-    if "teacher" in options.what:
-        build_teacher(teacher)
-    if "students" in options.what:
-        build_students(students, options.sizes)
+    threads = max(1, (os.cpu_count() or 1) // 2)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=share, initargs=(threads,)) as pool:
+        building = []
+        if "teacher" in options.what:
+            building.append(pool.submit(build_teacher, teacher))
+        if "students" in options.what:
+            building.append(pool.submit(build_students, students, options.sizes))
+        for job in building:
+            job.result()
     if "cards" in options.what:
         card_teacher(teacher, options.items)
         card_students(students, options.sizes, load(str(teacher)), options.items)
