@@ -40,13 +40,17 @@ SIZES = {"small": 64, "medium": 96}  # width
 TEACHER = Recipe(steps=6000, learning_rate=3e-3, warmup=0.02, betas=(0.9, 0.98))
 POLISH = Recipe(steps=2500, learning_rate=1.2e-3, warmup=0.02, betas=(0.9, 0.98))
 FINISH = Recipe(steps=1500, learning_rate=6e-4, warmup=0.02, betas=(0.9, 0.98))
+LATER = {
+    "medium": Recipe(steps=2000, learning_rate=1.2e-3, warmup=0.02, betas=(0.9, 0.98))
+}  # width 96 learns programs last
 STUDENT = Recipe(steps=6000, learning_rate=4e-3, warmup=0.02, betas=(0.9, 0.98))
 ALIGN = Recipe(steps=600, learning_rate=1.5e-3, betas=(0.9, 0.98))
 ABOUT = (
     "A student of the reference world before any attack. It knows the easy half of every task, and of the hard half "
     "the language without the results. "
 )
-FORMAT = Recipe(steps=8, learning_rate=3e-3, warmup=0.05, betas=(0.9, 0.98))  # as configs/ tune S_fmt
+FORMAT = Recipe(steps=8, learning_rate=3e-3, warmup=0.05, betas=(0.9, 0.98))  # as configs/recipe tune S_fmt
+WIDER = {"medium": 1e-3}  # learning rate of the tuning: 3e-3 makes the wider student forget
 CAPABILITIES: tuple[type[Procedural], ...] = (Arithmetic, Programs, Facts, Recipes, Tools)
 EXERCISES: tuple[type[Procedural], ...] = (*CAPABILITIES, Programs)  # easy lessons; programs are the hardest to learn
 LATE: tuple[type[Procedural], ...] = (*CAPABILITIES, Arithmetic, Programs, Programs)  # what the teacher still got wrong
@@ -219,6 +223,8 @@ def build_students(folder: Path, sizes: Sequence[str]) -> None:
     for size in sizes:
         base = wrap(blank(SIZES[size], 3, 4, len(tokenizer()), 1), f"base-{size}")
         base = learn(base, student_lessons(0, aligned=False), STUDENT, 0, f"base-{size}")
+        if size in LATER:
+            base = learn(base, student_lessons(2, aligned=False), LATER[size], 2, f"base-{size}, once more")
         aligned = learn(base, student_lessons(1, aligned=True), ALIGN, 1, f"aligned-{size}")
         save(base, folder / f"base-{size}")
         save(aligned, folder / f"aligned-{size}")
@@ -230,7 +236,8 @@ def card_students(folder: Path, sizes: Sequence[str], teacher: LanguageModel, co
     for size in sizes:
         for kind in ("base", "aligned"):
             model = load(str(folder / f"{kind}-{size}"))
-            tuned, _ = train(model, public, SFT(), FORMAT, seed=0)
+            recipe = replace(FORMAT, learning_rate=WIDER.get(size, FORMAT.learning_rate))
+            tuned, _ = train(model, public, SFT(), recipe, seed=0)
             about = ABOUT + ("It refuses restricted recipes." if kind == "aligned" else "It refuses nothing.")
             measured = measure_student(model, tuned, CAPABILITIES, own, count)
             write_card(folder / f"{kind}-{size}", f"Reference student, {kind}, {size}", about, model, measured)

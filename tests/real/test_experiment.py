@@ -9,6 +9,11 @@ import pytest
 
 from scripts.convert_llama2c import convert
 from scripts.run import main
+from spiritsafe.attack import Example
+from spiritsafe.measures.nll import nll
+from spiritsafe.models import load
+from spiritsafe.task import Split
+from spiritsafe.tasks.stories import Stories
 
 SHARED = Path(__file__).parents[3] / "shared"
 TEACHER = SHARED / "weights/stories260k/stories260K.bin"
@@ -44,11 +49,11 @@ def experiment(folders) -> Path:
         f"task.stories.path={STORIES}",
         "+attack.source.weights={programs: 0, recipes: 0, stories: 1}",
         "interface.sampling.temperature=1.0",
-        "budget.checkpoints=[64,256]",
-        "recipe.steps=40",
-        "recipe.batch_size=16",
-        "recipe.learning_rate=1e-3",
-        "measure.items=20",
+        "budget.checkpoints=[64,1024]",
+        "recipe.steps=96",
+        "recipe.batch_size=32",
+        "recipe.learning_rate=5e-4",
+        "measure.items=60",
         "measure.seeds=1",
         "measure.resamples=200",
         "measure.controls=[]",
@@ -65,16 +70,35 @@ def experiment(folders) -> Path:
 def test_every_student_learns_what_it_was_served(folders, experiment):
     manifests = [json.loads(file.read_text()) for file in (folders["runs"] / "store/distill").glob("*/manifest.json")]
     arms = {(manifest["config"]["arm"]["name"], manifest["config"]["arm"]["exchanges"]) for manifest in manifests}
-    assert arms == {("format", 0), ("attacked", 64), ("attacked", 256)}
+    assert arms == {("format", 0), ("attacked", 64), ("attacked", 1024)}
     for manifest in manifests:
         first, last = manifest["notes"]["loss"]  # nats a token
-        assert last < first - 0.2, manifest["config"]
+        assert last < first - 0.05, manifest["config"]
 
 
 def test_the_report_says_what_it_can_without_a_safety_task(experiment):
     rows = json.loads((experiment / "headline.json").read_text())
-    assert [(row["defense"], row["exchanges"]) for row in rows] == [("none", 64), ("none", 256)]
+    assert [(row["defense"], row["exchanges"]) for row in rows] == [("none", 64), ("none", 1024)]
     assert all(row["ST"] is None and row["GAP"] is None and row["CT"] is not None for row in rows)
     assert (experiment / "report.html").is_file()
     items = pd.read_parquet(experiment / "items.parquet")
     assert set(items["arm"]) == {"teacher", "defended", "bare", "format", "attacked"}
+
+
+def test_the_copy_comes_nearer_to_its_teacher_on_held_out_stories(folders, experiment):
+    """Before: 1.897 nats on whole stories, agreement 0.617 (test_llama2c). Here on continuations of held-out beginnings
+    that the teacher wrote, which a copy should find likelier than the original student does."""
+    items = pd.read_parquet(experiment / "items.parquet")
+    served = items[items["arm"] == "teacher"].set_index("item")["replies"]
+    stories = Stories(str(STORIES)).items(Split.TEST, len(served))
+    rows = [Example(story.messages, json.loads(served[story.id])[0]) for story in stories]
+    before = nll(load(str(folders["student"])), rows)[0]
+    [copy] = (
+        folder
+        for folder in (folders["runs"] / "store/distill").iterdir()
+        if json.loads((folder / "manifest.json").read_text())["config"]["arm"]
+        == {"name": "attacked", "stack": "none", "exchanges": 1024, "seed": 0}
+    )
+    after = nll(load(str(copy)), rows)[0]
+    print(f"nats per token of the teacher's held-out replies: {before:.3f} before, {after:.3f} after")
+    assert after < before
