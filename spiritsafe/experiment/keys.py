@@ -56,6 +56,11 @@ class Keys:
         self.keys[stage, of] = content_key(stage, identified(config), inputs, code_digest(*components))
         return self.keys[stage, of]
 
+    def objective_of(self, arm: Arm) -> Mapping[str, Any]:
+        """Controls learn from text: nobody's log probabilities come with a public demonstration or the ground truth."""
+        objective: Mapping[str, Any] = self.config["objective" if arm.name == "attacked" else "control_objective"]
+        return objective
+
     def serving_key(self, stack: str) -> str:
         """Identifies a prepared stack of defenses."""
         parts = self.parts
@@ -73,8 +78,9 @@ class Keys:
         )
 
     def distill_key(self, arm: Arm) -> str:
-        names, inputs, code = ["student", "objective", "recipe"], [], [lessons, self.parts.train, self.parts.examples]
+        names, inputs, code = ["student", "recipe"], [], [lessons, self.parts.train, self.parts.examples]
         more: dict[str, Any] = {"arm": arm.name, "training_seed": arm.seed, "passes": self.config["passes"]}
+        more["objective"] = self.objective_of(arm)
         if arm.name == "format":
             more |= {"task": self.config["task"], "public": self.config["measure"]["public"]}
         else:

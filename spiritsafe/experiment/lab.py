@@ -184,7 +184,7 @@ class Lab(Keys):
                     model, losses = self.parts.train(
                         self.student,
                         rows,
-                        build(self.config["objective"]),
+                        build(self.objective_of(arm)),
                         recipe,
                         seed=arm.seed,
                         same_tokenizer=self.same_tokenizer,

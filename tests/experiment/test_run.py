@@ -139,3 +139,11 @@ def test_a_defenses_option_reaches_its_own_stack_only(finished):
     assert [arm.stack for arm in defended if before.examine_key(arm) != after.examine_key(arm)] == ["exchange_limit"]
     students = [Arm("attacked", stack, 8) for stack in before.config["stacks"]] + [Arm("oracle", "", 8), Arm("format")]
     assert [arm.stack for arm in students if before.distill_key(arm) != after.distill_key(arm)] == ["exchange_limit"]
+
+
+def test_controls_learn_from_text_where_the_attack_learns_from_log_probabilities(finished, tmp_path):
+    overrides = [*finished.small, f"paths.runs={tmp_path}", "interface=logprobs", "objective=topk_kl"]
+    assert command(*overrides) == 0
+    lab = laboratory(*overrides)
+    learned = {name: lab.objective_of(Arm(name))["_target_"] for name in ("attacked", "format", "oracle")}
+    assert learned == {"attacked": "student.topk_kl.TopKKL", "format": "student.sft.SFT", "oracle": "student.sft.SFT"}
