@@ -48,8 +48,7 @@ def traces(model: LanguageModel, tasks: Sequence[Procedural], count: int) -> lis
         prompts = [Prompt(task, item) for item in task.items(Split.TEST, count)]
         for episode in play(prompts, Sampler(model).respond, replace(SAMPLING, temperature=1.0)):
             for turn, reply in enumerate(episode.replies):
-                history = tuple(episode.messages[: len(episode.prompt.item.messages) + 2 * turn])
-                rows.append(Example(history, reply.completion, token_ids=reply.token_ids))
+                rows.append(Example(episode.before(turn), reply.completion, token_ids=reply.token_ids))
     return rows
 
 

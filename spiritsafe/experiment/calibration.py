@@ -41,10 +41,8 @@ class Calibration:
         respond = self.parts.honest(self.teacher, self.interface, [], seed=self.seed, batch_size=self.batch_size)
         rows = []
         for episode in play(self.prompts(), respond, self.interface.sampling):
-            asked = len(episode.prompt.item.messages)
             for turn, reply in enumerate(episode.replies):
-                history = tuple(episode.messages[: asked + 2 * turn])
-                rows.append(Example(history, reply.completion, token_ids=reply.token_ids))
+                rows.append(Example(episode.before(turn), reply.completion, token_ids=reply.token_ids))
         stride = max(1, len(rows) // count)
         return rows[::stride][:count]
 

@@ -16,8 +16,8 @@ class Episode:
 
     name: str
     prompt: Prompt
-    messages: list[Message] = field(default_factory=list)
-    replies: list[Reply] = field(default_factory=list)
+    messages: list[Message] = field(init=False)
+    replies: list[Reply] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.messages = list(self.prompt.item.messages)
@@ -26,6 +26,10 @@ class Episode:
     def request_id(self) -> str:
         """The same for every defense and every student, so that comparisons are paired."""
         return f"{self.name}#{len(self.replies)}"
+
+    def before(self, turn: int) -> tuple[Message, ...]:
+        """What the assistant had seen when it gave its reply number ``turn``, counted from 0."""
+        return tuple(self.messages[: len(self.prompt.item.messages) + 2 * turn])
 
     def hear(self, reply: Reply) -> bool:
         """Take a reply; whether the conversation goes on."""

@@ -78,7 +78,7 @@ def _force(episodes: Sequence[Episode], respond: Respond) -> dict[str, bool]:
     requests = []
     for episode in asked:
         last = episode.replies[-1]
-        history = tuple(episode.messages[: len(episode.prompt.item.messages) + 2 * (len(episode.replies) - 1)])
+        history = episode.before(len(episode.replies) - 1)
         requests.append(
             Request(f"{episode.name}!", history, FORCED, prefill=last.completion + episode.prompt.task.force)
         )

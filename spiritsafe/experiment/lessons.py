@@ -45,9 +45,8 @@ def self_taught(
     rows = []
     for episode in play(asked(exchanges, tasks, seed), respond, sampling):
         for turn, reply in enumerate(episode.replies):
-            history = tuple(episode.messages[: len(episode.prompt.item.messages) + 2 * turn])
             if reply.completion:
-                rows.append(Example(history, reply.completion))
+                rows.append(Example(episode.before(turn), reply.completion))
     return rows
 
 
