@@ -40,6 +40,19 @@ class DirectionalScore:
         if self.method == "finite_difference":
             self.paired = pair(self.proxy.model, self.direction, self.step)
 
+    @classmethod
+    def along(
+        cls,
+        proxy: LanguageModel,
+        gradient: Mapping[str, Tensor],
+        epsilon: float,
+        method: Method = "finite_difference",
+    ) -> "DirectionalScore":
+        """Along a gradient of any length, in steps of ``epsilon`` times the norm of the proxy's weights."""
+        length = norm(gradient)
+        direction = {name: tensor / length for name, tensor in gradient.items()}
+        return cls(proxy, direction, epsilon * norm(dict(proxy.model.named_parameters())), method)
+
     def __call__(self, rows: Rows) -> Tensor:
         """[rows, vocabulary]."""
         if self.method == "jvp":

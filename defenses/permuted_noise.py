@@ -15,7 +15,7 @@ from spiritsafe.defense import Rows
 from spiritsafe.randomness import INCREMENT, mix
 
 
-@dataclass
+@dataclass(kw_only=True)
 class PermutedNoise(Antidistillation):
     def delta(self, rows: Rows) -> Tensor:
         delta = super().delta(rows)

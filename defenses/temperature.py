@@ -6,41 +6,22 @@ utility loss, so that it can stand beside the defense it controls for. It multip
 for; greedy rows are unchanged.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
-from defenses.calibrate import Calibration, to_utility_loss
-from spiritsafe.defense import Defense, Needs, Preparation, Rows
-from spiritsafe.errors import UserError
+from defenses.calibrated import Calibrated
+from spiritsafe.defense import Needs, Rows
 
 
-@dataclass
-class Temperature(Defense):
-    """``temperature`` T >= 1; null finds the T in [1, ``high``] that costs ``utility_loss`` in served accuracy."""
+@dataclass(kw_only=True)
+class Temperature(Calibrated):
+    """``strength`` is T >= 1."""
 
-    temperature: float | None = None
-    utility_loss: float = 0.05
-    high: float = 8.0
-    evaluations: int = 8
-    calibration: Calibration | None = field(default=None, init=False)
+    idle: ClassVar[float] = 1.0
+    interval: ClassVar[tuple[float, float]] = (1.0, 8.0)
     needs: ClassVar[Needs] = Needs.TEACHER_LOGITS
 
-    def __post_init__(self) -> None:
-        if self.temperature is not None and self.temperature < 1:
-            raise UserError(f"the temperature defense only flattens: set temperature >= 1, not {self.temperature}")
-
-    def prepare(self, preparation: Preparation) -> None:
-        if self.temperature is None:
-            self.calibration = to_utility_loss(
-                self, "temperature", preparation, self.utility_loss, 1.0, self.high, self.evaluations
-            )
-
     def sample_logits(self, logits: Tensor, rows: Rows) -> Tensor:
-        assert self.temperature is not None, "prepare() finds the temperature"
-        return logits if self.temperature == 1 else logits / self.temperature
-
-    def summary(self) -> dict[str, Any]:
-        found = self.calibration.summary() if self.calibration else {}
-        return {"temperature": self.temperature, **found}
+        return logits / self.set_strength if self.active else logits

@@ -154,7 +154,7 @@ def defended_sides(
     strength: float,
     examples: Sequence[Example],
 ) -> dict[str, Side]:
-    defense = Antidistillation(proxy, strength=strength)
+    defense = Antidistillation(proxy=proxy, strength=strength)
     defense.prepare(Prepared(teacher, examples))
     assert defense.score is not None
     proxies = [perturbed(defense.score, sign) for sign in (1, -1)]

@@ -27,24 +27,48 @@ class Needs(Flag):
     ACCOUNTS = auto()
     TRAINING = auto()
     KEY = auto()
+    LOGPROBS = auto()  # an interface that shows some: there is nothing to change otherwise
+    REWRITER = auto()  # a local model that words replies anew
 
 
 @dataclass(frozen=True)
 class Decision:
-    """ANSWERED lets the request through; anything else is the outcome the caller sees."""
+    """ANSWERED lets the request through; anything else is the outcome the caller sees. ``seconds`` is the work that was
+    demanded of the caller first, in simulated time."""
 
     outcome: Outcome = Outcome.ANSWERED
     reason: str = ""
+    seconds: float = 0.0
 
 
 ALLOW = Decision()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a defense adds to serving. ``forwards`` are other models' forward passes for each token sampled, ``tokens``
+    what it had other models write so far."""
+
+    forwards: float = 0.0
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An ownership test of one suspect. ``null`` are the p-values of the same test with keys that marked nothing;
+    ``count`` is how many observations each rests on."""
+
+    p_value: float
+    statistic: float
+    count: int
+    null: tuple[float, ...] = ()
 
 
 class Rows(Protocol):
     """The rows being decoded together, as a sampling hook sees them. All tensors have one entry a row."""
 
     temperature: Tensor  # [rows]
-    risk: Tensor  # [rows], in [0, 1]
+    risk: Tensor  # [rows], in [0, 1]: the account's, or the request's where that is larger
     generated: Tensor  # [rows], completion tokens so far
     streams: Tensor  # [rows] int64, the key of each row's random stream
 
@@ -67,8 +91,8 @@ class Preparation(Protocol):
     teacher: LanguageModel
     seed: int
 
-    def traces(self, count: int) -> list[Example]:
-        """Undefended teacher completions on calibration prompts, spread over the capability tasks."""
+    def traces(self, count: int, tasks: Sequence[str] | None = None) -> list[Example]:
+        """Undefended teacher completions on calibration prompts, spread over these tasks (the capability tasks)."""
         ...
 
     def utility(self, defenses: Sequence[Defense]) -> float:
@@ -77,6 +101,10 @@ class Preparation(Protocol):
 
     def benign(self, count: int) -> list[tuple[str, str]]:
         """(task name, prompt text) pairs of public traffic for a query classifier."""
+        ...
+
+    def kept(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """What ``make`` returns, made once and then read from the store: trained weights, on the CPU."""
         ...
 
 
@@ -89,6 +117,10 @@ class Defense:
         """Raise where this defense can never work for this teacher, before anything is spent."""
 
     def prepare(self, preparation: Preparation) -> None: ...
+
+    def substitute(self, teacher: LanguageModel) -> LanguageModel:
+        """The model that answers in the teacher's place."""
+        return teacher
 
     def admit(self, request: Request, account: Account) -> Decision:
         return ALLOW
@@ -111,10 +143,25 @@ class Defense:
     def rewrite_reply(self, request: Request, reply: Reply) -> Reply:
         return reply
 
+    def rewrite_replies(self, requests: Sequence[Request], replies: Sequence[Reply]) -> list[Reply]:
+        """All answered replies of a batch, each with its request. Override it where a model does the rewriting."""
+        return [self.rewrite_reply(request, reply) for request, reply in zip(requests, replies, strict=True)]
+
     def observe(self, exchanges: Sequence[Exchange], accounts: dict[str, Account]) -> None: ...
 
-    def audit(self, suspect: LanguageModel) -> dict[str, float]:
+    def audit(self, suspect: LanguageModel, completions: Sequence[Example], keys: int) -> Verdict:
+        """Offline: was the suspect trained on what this served? ``completions`` are its own, in token ids of its own;
+        ``keys`` is how many wrong keys make the null."""
         raise NotImplementedError(f"{type(self).__name__} has no ownership test")
+
+    def cost(self) -> Cost:
+        return Cost()
+
+    def state(self) -> dict[str, Tensor]:
+        """What a resumed campaign cannot rebuild by deciding and observing once more; kept with every window."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None: ...
 
     def summary(self) -> dict[str, Any]:
         """What `prepare` found (calibrated strength, classifier errors), for the manifest."""

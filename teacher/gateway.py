@@ -43,6 +43,10 @@ class _Ticket:
     answered: int = 0
     reservations: list[Reservation] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, call: Call) -> _Ticket:
+        return cls(call, replace(call.request, risk=0.0))
+
     @property
     def admitted(self) -> bool:
         return self.decision is not None and self.decision.outcome is Outcome.ANSWERED
@@ -63,8 +67,8 @@ class Gateway:
     """Serves the calls of known ``accounts`` under an interface, defenses in their order, and a ledger.
 
     `observe` hooks run on every ``window`` exchanges, counted over the gateway's life, and no batch crosses a window,
-    so the batch size never changes a decision. A hook that decides must keep its state in the accounts or build it in
-    `observe`: that is what `replay` restores.
+    so the batch size never changes a decision. A hook that decides must build its state in the hooks that `replay` calls
+    again (`admit`, `rewrite_request`, `randomness`, `observe`) or keep it in the accounts.
     """
 
     def __init__(
@@ -102,7 +106,7 @@ class Gateway:
             self.interface.check(call.request)
             if call.account not in self.accounts:
                 raise UserError(f"no account {call.account!r}: the gateway must be given every account that calls it")
-        queue = deque(_Ticket(call, call.request) for call in sorted(calls, key=lambda call: call.time))
+        queue = deque(_Ticket.of(call) for call in sorted(calls, key=lambda call: call.time))
         served: list[Exchange] = []
         while queue and not self._stopped:
             batch: list[_Ticket] = []
@@ -117,19 +121,24 @@ class Gateway:
         return served
 
     def replay(self, exchanges: Sequence[Exchange]) -> None:
-        """Bring the ledger, the accounts and the `observe` hooks to where `serve` left them after ``exchanges``."""
-        for exchange in exchanges:
-            reservation = self._reserve(exchange.account, exchange.reply.usage.completion_tokens)
-            if reservation is None:
-                return
-            account = self.accounts[exchange.account]
-            account.time = exchange.time
-            account.exchanges += exchange.reply.outcome in (Outcome.ANSWERED, Outcome.FAILED)
-            account.banned |= exchange.reply.outcome is Outcome.BANNED
-            self._log(exchange, reservation)
+        """Bring the ledger, the accounts and the defenses to where `serve` left them after ``exchanges``."""
+        queue = deque(exchanges)
+        while queue:
+            batch = [queue.popleft() for _ in range(min(len(queue), self.window - len(self._unobserved)))]
+            for exchange in batch:
+                account = self.accounts[exchange.account]
+                if exchange.sample == 0:
+                    self._decide(_Ticket.of(Call(exchange.request, exchange.account, exchange.time)), account)
+                account.exchanges += exchange.reply.outcome in (Outcome.ANSWERED, Outcome.FAILED)
+                account.banned |= exchange.reply.outcome is Outcome.BANNED
+            for exchange in batch:
+                reservation = self._reserve(exchange.account, exchange.reply.usage.completion_tokens)
+                if reservation is None:
+                    return
+                self._log(exchange, reservation)
 
-    def _hooked(self, hook: str) -> list[Defense]:
-        return [defense for defense in self.defenses if overrides(defense, hook)]
+    def _hooked(self, *hooks: str) -> list[Defense]:
+        return [defense for defense in self.defenses if any(overrides(defense, hook) for hook in hooks)]
 
     def _reserve(self, account: str, max_tokens: int) -> Reservation | None:
         try:
@@ -166,6 +175,7 @@ class Gateway:
             return Decision(Outcome.BANNED, "the account is banned")
         for defense in self._hooked("admit"):
             decision = defense.admit(ticket.request, account)
+            account.work += decision.seconds
             if decision.outcome is not Outcome.ANSWERED:
                 account.banned = decision.outcome is Outcome.BANNED
                 return decision
@@ -177,19 +187,18 @@ class Gateway:
 
     def _answer(self, batch: Sequence[_Ticket], on_tokens: Callable[[int], None] | None) -> list[Exchange]:
         admitted = [ticket for ticket in batch if ticket.admitted]
-        replies = iter(
-            self.sampler.respond(
-                [ticket.to_sample() for ticket in admitted],
-                streams=[ticket.stream for ticket in admitted],
-                risks=[self.accounts[ticket.call.account].risk for ticket in admitted],
-                on_tokens=on_tokens,
-            )
+        sampled = self.sampler.respond(
+            [ticket.to_sample() for ticket in admitted],
+            streams=[ticket.stream for ticket in admitted],
+            risks=[max(ticket.request.risk, self.accounts[ticket.call.account].risk) for ticket in admitted],
+            on_tokens=on_tokens,
         )
+        replies = iter(self._shown([ticket.request for ticket in admitted for _ in range(ticket.reserved)], sampled))
         exchanges = []
         for ticket in batch:
             call = ticket.call
-            raw = list(islice(replies, ticket.reserved))[ticket.answered :] if ticket.admitted else []
-            shown = [self._shown(ticket.request, reply) for reply in raw] or [self._blocked(ticket)]
+            fresh = list(islice(replies, ticket.reserved))[ticket.answered :] if ticket.admitted else []
+            shown = fresh or [self._blocked(ticket)]
             exchanges += [
                 Exchange(
                     call.request, reply, call.account, call.time, sample, call.task, call.item, call.turn, call.purpose
@@ -198,16 +207,19 @@ class Gateway:
             ]
         return exchanges
 
-    def _shown(self, request: Request, reply: Reply) -> Reply:
-        """A reply as the account sees it. What was sampled stays billed, whatever is shown of it."""
-        if reply.outcome is not Outcome.ANSWERED:
-            return reply
-        usage = reply.usage
-        for defense in self._hooked("rewrite_reply"):
-            reply = defense.rewrite_reply(request, reply)
+    def _shown(self, requests: Sequence[Request], replies: Sequence[Reply]) -> list[Reply]:
+        """Replies as the accounts see them. What was sampled stays billed, whatever is shown of it."""
+        shown = list(replies)
+        answered = [place for place, reply in enumerate(replies) if reply.outcome is Outcome.ANSWERED]
+        for defense in self._hooked("rewrite_reply", "rewrite_replies"):
+            rewritten = defense.rewrite_replies(
+                [requests[place] for place in answered], [shown[place] for place in answered]
+            )
+            for place, reply in zip(answered, rewritten, strict=True):
+                shown[place] = replace(reply, usage=replies[place].usage)
         if self.interface.reasoning == "hidden":
-            reply = reply.without_reasoning()
-        return replace(reply, usage=usage)
+            shown = [reply.without_reasoning() for reply in shown]
+        return shown
 
     def _blocked(self, ticket: _Ticket) -> Reply:
         assert ticket.decision is not None

@@ -25,7 +25,8 @@ from teacher.rows import LiveRows, without
 
 
 class Sampler:
-    """Decodes with one teacher under the `sample_logits` and `disclose` hooks of ``defenses``, in their order."""
+    """Decodes with one teacher, or its substitute, under the `sample_logits` and `disclose` hooks of ``defenses``, in
+    their order. What is shown is the distribution that is sampled, before temperature and top-p."""
 
     def __init__(
         self,
@@ -37,6 +38,8 @@ class Sampler:
     ) -> None:
         if batch_size < 1:
             raise UserError(f"the sampler needs a batch_size of 1 or more, got {batch_size}")
+        for defense in defenses:
+            language_model = defense.substitute(language_model)
         self.language_model, self.seed, self.batch_size = language_model, seed, batch_size
         self.tilting = [defense for defense in defenses if overrides(defense, "sample_logits")]
         self.disclosing = [defense for defense in defenses if overrides(defense, "disclose")]
@@ -82,9 +85,9 @@ class Sampler:
 
     def _step(self, rows: LiveRows) -> None:
         logits = rows.follow(self.language_model.model)
-        logprobs = self._shown(logits, rows) if rows.disclosure else None
         for defense in self.tilting:
             logits = _usable(defense.sample_logits(logits, rows), logits, defense)
+        logprobs = self._shown(logits, rows) if rows.disclosure else None
         tokens = rows.given(draw(logits, rows.temperature, rows.top_p, uniforms(rows.streams, rows.generated)))
         rows.append(tokens, logprobs)
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import load_file, save_file
 
 from spiritsafe.attack import Example, Prompt
 from spiritsafe.defense import Defense
+from spiritsafe.errors import UserError
 from spiritsafe.experiment.episode import play
 from spiritsafe.experiment.parts import Parts
 from spiritsafe.interface import Interface
 from spiritsafe.models import LanguageModel
 from spiritsafe.store.atomic import replacing
 from spiritsafe.task import Kind, Split, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
@@ -31,20 +38,25 @@ class Calibration:
     folder: Path
     batch_size: int = 256
 
-    def prompts(self) -> list[Prompt]:
-        capable = [task for task in self.tasks if task.kind is Kind.CAPABILITY]
-        return [
-            Prompt(task, item) for task in capable for item in task.items(Split.CALIBRATION, self.per_task, self.seed)
-        ]
+    def prompts(self, per_task: int, names: Sequence[str] | None = None) -> list[Prompt]:
+        """Calibration items of the tasks of these names, or of all capability tasks."""
+        if names is not None and (unknown := set(names) - {task.name for task in self.tasks}):
+            raise UserError(
+                f"a defense asks for traces of {sorted(unknown)}, which is not among the tasks "
+                f"{[task.name for task in self.tasks]}: add it to task=[...] or change the defense's option"
+            )
+        wanted = [task for task in self.tasks if (task.name in names if names else task.kind is Kind.CAPABILITY)]
+        return [Prompt(task, item) for task in wanted for item in task.items(Split.CALIBRATION, per_task, self.seed)]
 
-    def traces(self, count: int) -> list[Example]:
+    def traces(self, count: int, tasks: Sequence[str] | None = None) -> list[Example]:
         respond = self.parts.honest(self.teacher, self.interface, [], seed=self.seed, batch_size=self.batch_size)
+        wanted = len(tasks) if tasks else sum(task.kind is Kind.CAPABILITY for task in self.tasks)
         rows = []
-        for episode in play(self.prompts(), respond, self.interface.sampling):
+        for episode in play(self.prompts(ceil(count / wanted), tasks), respond, self.interface.sampling):
             for turn, reply in enumerate(episode.replies):
                 rows.append(Example(episode.before(turn), reply.completion, token_ids=reply.token_ids))
-        stride = max(1, len(rows) // count)
-        return rows[::stride][:count]
+        kept = min(count, len(rows))
+        return [rows[place * len(rows) // kept] for place in range(kept)]
 
     def utility(self, defenses: Sequence[Defense]) -> float:
         known_file = self.folder / "utilities.json"
@@ -54,7 +66,7 @@ class Calibration:
             respond = self.parts.honest(
                 self.teacher, self.interface, defenses, seed=self.seed, batch_size=self.batch_size
             )
-            episodes = play(self.prompts(), respond, self.interface.sampling)
+            episodes = play(self.prompts(self.per_task), respond, self.interface.sampling)
             scores = [episode.prompt.task.score(episode.prompt.item, episode.replies) for episode in episodes]
             known[name] = sum(score.strict for score in scores) / len(scores)
             with replacing(known_file) as unfinished:
@@ -69,6 +81,13 @@ class Calibration:
             if task.kind is not Kind.HARMFUL
             for item in task.items(Split.PUBLIC, share, self.seed)
         ]
+
+    def kept(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        path = self.folder / f"{name}.safetensors"
+        if not path.exists():
+            with replacing(path) as unfinished:
+                save_file({key: tensor.detach().cpu().contiguous() for key, tensor in make().items()}, unfinished)
+        return load_file(path)
 
 
 def _knobs(defense: Defense) -> list[Any]:

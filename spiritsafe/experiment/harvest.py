@@ -12,7 +12,7 @@ from spiritsafe.errors import UserError
 from spiritsafe.exchange import Exchange
 from spiritsafe.experiment.episode import Episode
 from spiritsafe.interface import Interface
-from spiritsafe.store import transcript
+from spiritsafe.store import state, transcript
 
 
 def harvest(
@@ -52,6 +52,8 @@ def harvest(
             while kept and kept[0].request.id in going:
                 served.append(kept.popleft())
             gateway.replay(served)
+            if not kept:
+                state.restore(folder, gateway.defenses, len(exchanges) + len(served))
         else:
             served = _serve(gateway, calls, len(exchanges), folder)
         attack.source.observe(served)
@@ -77,6 +79,7 @@ def _serve(gateway: Any, calls: Sequence[Any], so_far: int, folder: Path) -> lis
             f"they are kept in {folder}: mend the defense and run the same command to begin again"
         ) from error
     if served:
+        state.keep(folder, gateway.defenses, so_far + len(served))
         transcript.write_shard(folder, served)
     return served
 

@@ -97,7 +97,7 @@ class FakePreparation:
     traffic: Sequence[tuple[str, str]] = ()
     utilities: int = 0
 
-    def traces(self, count: int) -> list[Example]:
+    def traces(self, count: int, tasks: Sequence[str] | None = None) -> list[Example]:
         generator = torch.Generator().manual_seed(self.seed)
         examples = []
         for index in range(count):
@@ -112,6 +112,9 @@ class FakePreparation:
 
     def benign(self, count: int) -> list[tuple[str, str]]:
         return list(self.traffic)[:count]
+
+    def kept(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        return make()
 
 
 def mean_nll(model, weights, traces, prompt_ids):

@@ -11,7 +11,7 @@ from spiritsafe.errors import UserError
 
 @pytest.fixture(scope="module")
 def prepared(teacher, proxy):
-    defense = Antidistillation(proxy, strength=3.0, traces=12)
+    defense = Antidistillation(proxy=proxy, strength=3.0, traces=12)
     defense.prepare(FakePreparation(teacher))
     return defense
 
@@ -66,7 +66,7 @@ def test_tilt_raises_the_expected_score(teacher, prepared):
 
 
 def test_strength_zero_touches_nothing(teacher, proxy):
-    defense, batch = Antidistillation(proxy, strength=0), fake_rows()
+    defense, batch = Antidistillation(proxy=proxy, strength=0), fake_rows()
     preparation = FakePreparation(teacher)
     defense.prepare(preparation)
     logits = torch.randn(5, 64)
@@ -78,7 +78,7 @@ def test_strength_zero_touches_nothing(teacher, proxy):
 def test_methods_agree(teacher, proxy):
     found = []
     for method in ("finite_difference", "jvp"):
-        defense = Antidistillation(proxy, strength=1.0, traces=8, method=method)
+        defense = Antidistillation(proxy=proxy, strength=1.0, traces=8, method=method)
         defense.prepare(FakePreparation(teacher))
         found.append(defense.delta(fake_rows(6)))
     torch.testing.assert_close(found[0], found[1], atol=2e-3, rtol=1e-2)
@@ -88,7 +88,7 @@ def test_strength_is_calibrated_to_the_utility_loss(teacher, proxy):
     def accuracy(defenses):
         return 0.9 - 0.02 * sum(defense.strength for defense in defenses)
 
-    defense = Antidistillation(proxy, utility_loss=0.1, traces=4, evaluations=12)
+    defense = Antidistillation(proxy=proxy, utility_loss=0.1, traces=4, evaluations=12)
     preparation = FakePreparation(teacher, accuracy=accuracy)
     defense.prepare(preparation)
     assert defense.strength == pytest.approx(5, rel=0.06)
@@ -102,7 +102,7 @@ def test_strength_is_calibrated_to_the_utility_loss(teacher, proxy):
 
 def test_given_strength_skips_calibration(teacher, proxy):
     preparation = FakePreparation(teacher)
-    defense = Antidistillation(proxy, strength=2.0, traces=4)
+    defense = Antidistillation(proxy=proxy, strength=2.0, traces=4)
     defense.prepare(preparation)
     assert preparation.utilities == 0
     assert defense.strength == 2.0
@@ -111,11 +111,11 @@ def test_given_strength_skips_calibration(teacher, proxy):
 def test_mismatched_proxy_is_refused_before_any_work(teacher):
     preparation = FakePreparation(teacher)
     with pytest.raises(UserError, match="48 output tokens"):
-        Antidistillation(tiny(vocabulary=48)).prepare(preparation)
+        Antidistillation(proxy=tiny(vocabulary=48)).prepare(preparation)
     assert preparation.utilities == 0
 
 
 @pytest.mark.parametrize("bad", [{"epsilon": 0.0}, {"strength": -1.0}, {"method": "exact"}])
 def test_bad_knobs_are_refused(proxy, bad):
     with pytest.raises(UserError, match=next(iter(bad))):
-        Antidistillation(proxy, **bad)
+        Antidistillation(proxy=proxy, **bad)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from defense_fakes import FakePreparation
 
-from defenses.capability_refusal import CapabilityRefusal, bags, features, fit, scores
+from defenses.capability_refusal import CapabilityRefusal
+from defenses.queries import bags, features, fit, scores
 from spiritsafe.account import Account
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Message, Outcome, Request
@@ -57,10 +58,10 @@ def test_every_user_message_counts(prepared):
 def test_summary_reports_held_out_rates_by_task(prepared):
     summary = prepared.summary()
     assert set(summary["recall"]) == {"programs", "recipes"}
-    assert set(summary["false_refusals"]) == {"arithmetic", "facts"}
+    assert set(summary["false_alarms"]) == {"arithmetic", "facts"}
     assert sum(summary["held_out"].values()) == 100
     assert min(summary["recall"].values()) > 0.95
-    assert max(summary["false_refusals"].values()) < 0.05
+    assert max(summary["false_alarms"].values()) < 0.05
 
 
 def test_false_refusals_are_counted_where_tasks_look_alike(teacher):
@@ -68,7 +69,7 @@ def test_false_refusals_are_counted_where_tasks_look_alike(teacher):
     same = [(chance.choice(["recipes", "lookalike"]), "How do I mix red with blue?") for _ in range(400)]
     defense = CapabilityRefusal(protected=["recipes"], threshold=0.1)
     defense.prepare(FakePreparation(teacher, traffic=same))
-    assert defense.summary()["false_refusals"] == {"lookalike": 1.0}
+    assert defense.summary()["false_alarms"] == {"lookalike": 1.0}
     strict = CapabilityRefusal(protected=["recipes"], threshold=0.9)
     strict.prepare(FakePreparation(teacher, traffic=same))
     assert strict.summary()["recall"] == {"recipes": 0.0}
@@ -76,7 +77,7 @@ def test_false_refusals_are_counted_where_tasks_look_alike(teacher):
 
 def test_raising_the_threshold_refuses_less(prepared):
     texts = [text for _, text in traffic(100, seed=2)]
-    probability = prepared.protected_probability(texts)
+    probability = prepared.classifier.probability(texts)
     assert ((probability >= 0) & (probability <= 1)).all()
     counts = [int((probability >= threshold).sum()) for threshold in (0.1, 0.5, 0.9)]
     assert counts == sorted(counts, reverse=True)

@@ -38,10 +38,10 @@ def tokens(replies):
 def tilts(teacher, proxy):
     """Strong enough to change most of what is sampled."""
     made = {
-        "antidistillation": Antidistillation(proxy, strength=20.0, traces=8),
-        "jvp": Antidistillation(proxy, strength=20.0, traces=8, method="jvp"),
-        "permuted_noise": PermutedNoise(proxy, strength=20.0, traces=8),
-        "temperature": Temperature(2.0),
+        "antidistillation": Antidistillation(proxy=proxy, strength=20.0, traces=8),
+        "jvp": Antidistillation(proxy=proxy, strength=20.0, traces=8, method="jvp"),
+        "permuted_noise": PermutedNoise(proxy=proxy, strength=20.0, traces=8),
+        "temperature": Temperature(strength=2.0),
     }
     for defense in made.values():
         defense.prepare(FakePreparation(teacher))
@@ -50,7 +50,11 @@ def tilts(teacher, proxy):
 
 def test_no_strength_is_bit_identical(teacher, proxy):
     plain = serve(teacher, top_logprobs=0)
-    for defense in (Antidistillation(proxy, strength=0), PermutedNoise(proxy, strength=0), Temperature(1)):
+    for defense in (
+        Antidistillation(proxy=proxy, strength=0),
+        PermutedNoise(proxy=proxy, strength=0),
+        Temperature(strength=1),
+    ):
         defense.prepare(FakePreparation(teacher))
         assert serve(teacher, defense) == plain
 
@@ -101,7 +105,7 @@ def test_text_has_the_law_of_equation_11():
     """First tokens of 4000 rows of one prompt against the exact probabilities, by chi-square; the law of the released
     code, softmax((z + λΔ) / τ), is rejected by the same draws."""
     teacher, proxy, temperature, strength = tiny(seed=1, vocabulary=16), tiny(seed=2, vocabulary=16), 0.5, 0.5
-    defense = Antidistillation(proxy, strength=strength, traces=8)
+    defense = Antidistillation(proxy=proxy, strength=strength, traces=8)
     defense.prepare(FakePreparation(teacher))
     messages = (Message("user", "w3 w5"),)
     replies = Sampler(teacher, seed=5, batch_size=1000, defenses=[defense]).respond(

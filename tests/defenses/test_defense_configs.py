@@ -38,7 +38,7 @@ def test_every_config_gives_one_defense_of_its_name(name, folder):
 
 
 def test_every_defense_has_a_config():
-    shared = {"__init__", "calibrate", "directional", "gradient", "paired"}
+    shared = {"__init__", "calibrate", "calibrated", "directional", "gradient", "operators", "paired", "queries"}
     files = {path.stem for path in (CONFIGS.parent / "defenses").glob("*.py")}
     assert files - shared == set(NAMES) - {"none"}
 

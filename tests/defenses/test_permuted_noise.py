@@ -11,7 +11,7 @@ from spiritsafe.randomness import mix
 
 @pytest.fixture(scope="module")
 def pair(teacher, proxy):
-    made = [kind(proxy, strength=2.0, traces=8) for kind in (Antidistillation, PermutedNoise)]
+    made = [kind(proxy=proxy, strength=2.0, traces=8) for kind in (Antidistillation, PermutedNoise)]
     for defense in made:
         defense.prepare(FakePreparation(teacher))
     return made

@@ -13,7 +13,10 @@ from spiritsafe.errors import UserError
 @given(temperature=st.floats(1, 10), seed=st.integers(0, 99))
 def test_flattens_and_keeps_the_order(temperature, seed):
     logits = 3 * torch.randn(4, 20, generator=torch.Generator().manual_seed(seed))
-    before, after = logits.softmax(-1), Temperature(temperature).sample_logits(logits, fake_rows(4)).softmax(-1)
+    before, after = (
+        logits.softmax(-1),
+        Temperature(strength=temperature).sample_logits(logits, fake_rows(4)).softmax(-1),
+    )
     torch.testing.assert_close(after.sum(-1), torch.ones(4))
     torch.testing.assert_close(after, before ** (1 / temperature) / (before ** (1 / temperature)).sum(-1, keepdim=True))
     assert torch.equal(after.argmax(-1), before.argmax(-1))
@@ -22,22 +25,22 @@ def test_flattens_and_keeps_the_order(temperature, seed):
 
 def test_one_touches_nothing():
     logits = torch.randn(4, 20)
-    assert Temperature(1).sample_logits(logits, fake_rows(4)) is logits
+    assert Temperature(strength=1).sample_logits(logits, fake_rows(4)) is logits
 
 
 def test_below_one_is_refused():
-    with pytest.raises(UserError, match=r"temperature >= 1, not 0\.5"):
-        Temperature(0.5)
+    with pytest.raises(UserError, match="a strength of at least 1.* got 0.5"):
+        Temperature(strength=0.5)
 
 
 def test_is_calibrated_to_the_utility_loss(teacher):
     def accuracy(defenses):
-        return 0.9 - 0.1 * sum(math.log(defense.temperature) for defense in defenses)
+        return 0.9 - 0.1 * sum(math.log(defense.strength) for defense in defenses)
 
     defense = Temperature(utility_loss=0.05, evaluations=10)
     defense.prepare(FakePreparation(teacher, accuracy=accuracy))
-    assert defense.temperature == pytest.approx(math.exp(0.5), rel=0.06)
+    assert defense.strength == pytest.approx(math.exp(0.5), rel=0.06)
     assert defense.summary()["utility"] == pytest.approx(0.85, abs=0.005)
     given_one = FakePreparation(teacher)
-    Temperature(1.5).prepare(given_one)
+    Temperature(strength=1.5).prepare(given_one)
     assert given_one.utilities == 0
