@@ -10,8 +10,8 @@ from spiritsafe.errors import UserError
 
 @dataclass(kw_only=True)
 class Calibrated(Defense):
-    """``strength`` 0 (``idle``) touches nothing; null finds the one in ``interval`` that costs ``utility_loss`` of served
-    accuracy, in at most so many ``evaluations`` of the calibration split."""
+    """``strength`` 0 (``idle``) touches nothing; null finds the one in ``interval`` that costs ``utility_loss`` of
+    served accuracy, in at most so many ``evaluations`` of the calibration split."""
 
     strength: float | None = None
     utility_loss: float = 0.05

@@ -1,9 +1,9 @@
 """What a directional score is done with: four ways to move a distribution along it, each within a budget of its own.
 
-    tilt            softmax(z + λ c)                                  antidistillation sampling, arXiv 2504.13146, eq. 11
-    margin_tilt     the same with λ cut so that no top-1 changes      its margin-bounded form, arXiv 2607.15467
-    redirect        max ⟨c, y'⟩ s.t. ‖y' − y‖₁ ≤ ε, y' ∈ Δ            GRAD², arXiv 2206.14157
-    blend           (1 − α) y + α y*, within an L1 ball               MAD, arXiv 1906.10908; on logits, product of experts
+    tilt            softmax(z + λ c)                              antidistillation sampling, arXiv 2504.13146, eq. 11
+    margin_tilt     the same with λ cut so that no top-1 changes  its margin-bounded form, arXiv 2607.15467
+    redirect        max ⟨c, y'⟩ s.t. ‖y' − y‖₁ ≤ ε, y' ∈ Δ        GRAD², arXiv 2206.14157
+    blend           (1 − α) y + α y*, within an L1 ball           MAD, arXiv 1906.10908; on logits, product of experts
 
 Scores and logits are [rows, vocabulary]; strengths and budgets are numbers or [rows].
 """
@@ -30,8 +30,8 @@ def margin_tilt(logits: Tensor, score: Tensor, strength: float | Tensor, margin:
 
 
 def redirect(probabilities: Tensor, score: Tensor, radius: float | Tensor) -> Tensor:
-    """The probabilities y' that maximise ⟨score, y'⟩ within an L1 distance of ``radius``: up to half of it in mass moves
-    from the lowest scores to the highest. Greedy and exact, since the program is linear (arXiv 2206.14157).
+    """The probabilities y' that maximise ⟨score, y'⟩ within an L1 distance of ``radius``: up to half of it in mass
+    moves from the lowest scores to the highest. Greedy and exact, since the program is linear (arXiv 2206.14157).
     """
     best = score.argmax(-1, keepdim=True)
     room = (1 - probabilities.gather(-1, best)).clamp(max=_column(radius) / 2)

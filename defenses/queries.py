@@ -60,7 +60,8 @@ class QueryClassifier:
         return float(self.probability([said])[0])
 
     def rates(self, threshold: float) -> dict[str, Any]:
-        """Share of held-out prompts at or above a threshold by task: ``recall`` where protected, else ``false_alarms``."""
+        """Share of held-out prompts at or above a threshold, by task: ``recall`` or, where not protected,
+        ``false_alarms``."""
         flagged: dict[str, list[bool]] = {}
         flags = (self.probability([text for _, text in self.held_out]) >= threshold).tolist()
         for (task, _), flag in zip(self.held_out, flags, strict=True):

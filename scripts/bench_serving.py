@@ -129,7 +129,7 @@ class Prepared:
     examples: Sequence[Example]
     seed: int = 0
 
-    def traces(self, count: int) -> list[Example]:
+    def traces(self, count: int, tasks: Sequence[str] | None = None) -> list[Example]:
         return list(self.examples[:count])
 
     def utility(self, defenses: Sequence[Defense]) -> float:
@@ -137,6 +137,9 @@ class Prepared:
 
     def benign(self, count: int) -> list[tuple[str, str]]:
         raise NotImplementedError("no classifier is benchmarked")
+
+    def kept(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        return make()
 
 
 def plain_sides(teacher: LanguageModel, requests: Sequence[Request], batch: int) -> dict[str, Side]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,26 @@ def resolve(config: DictConfig) -> dict[str, Any]:
         stacks["+".join(chosen)] = chosen
     for name in plain.pop("compare"):
         stacks.setdefault(name, _defense(name))
-    return {**plain, "stacks": stacks}
+    return {**plain, "stacks": at_losses(stacks, plain.pop("losses"))}
+
+
+def at_losses(stacks: Mapping[str, Any], losses: Sequence[float]) -> dict[str, Any]:
+    """A calibrated stack once for each utility loss, as ``name@-5`` for a loss of 0.05; any other as it is."""
+    found: dict[str, Any] = {}
+    for name, stack in stacks.items():
+        calibrated = [part for part, options in stack.items() if _is_calibrated(options)]
+        if not calibrated:
+            found[name] = stack
+        for loss in losses if calibrated else []:
+            changed = {part: {**options, "utility_loss": loss} for part, options in stack.items() if part in calibrated}
+            found[f"{name}@-{100 * loss:g}"] = {**stack, **changed}
+        if calibrated and not losses:
+            found[name] = stack
+    return found
+
+
+def _is_calibrated(options: Mapping[str, Any]) -> bool:
+    return "utility_loss" in options and options.get("strength") is None
 
 
 def _defense(stack: str) -> Any:

@@ -56,7 +56,7 @@ class Cost:
 @dataclass(frozen=True)
 class Verdict:
     """An ownership test of one suspect. ``null`` are the p-values of the same test with keys that marked nothing;
-    ``count`` is how many observations each rests on."""
+    ``count`` is how many observations it rests on."""
 
     p_value: float
     statistic: float
@@ -150,8 +150,8 @@ class Defense:
     def observe(self, exchanges: Sequence[Exchange], accounts: dict[str, Account]) -> None: ...
 
     def audit(self, suspect: LanguageModel, completions: Sequence[Example], keys: int) -> Verdict:
-        """Offline: was the suspect trained on what this served? ``completions`` are its own, in token ids of its own;
-        ``keys`` is how many wrong keys make the null."""
+        """Offline: was the suspect trained on what this served? ``completions`` are its own, in token ids of the
+        teacher's; ``keys`` is how many wrong keys make the null."""
         raise NotImplementedError(f"{type(self).__name__} has no ownership test")
 
     def cost(self) -> Cost:
@@ -168,8 +168,9 @@ class Defense:
         return {}
 
 
-def overrides(defense: Defense, hook: str) -> bool:
-    return getattr(type(defense), hook) is not getattr(Defense, hook)
+def overrides(defense: Defense | type[Defense], hook: str) -> bool:
+    kind = defense if isinstance(defense, type) else type(defense)
+    return getattr(kind, hook) is not getattr(Defense, hook)
 
 
 Respond = Callable[[Sequence[Request]], list[Reply]]

@@ -67,8 +67,8 @@ class Gateway:
     """Serves the calls of known ``accounts`` under an interface, defenses in their order, and a ledger.
 
     `observe` hooks run on every ``window`` exchanges, counted over the gateway's life, and no batch crosses a window,
-    so the batch size never changes a decision. A hook that decides must build its state in the hooks that `replay` calls
-    again (`admit`, `rewrite_request`, `randomness`, `observe`) or keep it in the accounts.
+    so the batch size never changes a decision. A hook that decides must keep its state in the accounts or build it in
+    the hooks that `replay` calls again: `admit`, `rewrite_request`, `randomness` and `observe`.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,3 +102,9 @@ def prepare(defenses: Sequence[Defense], calibration: Calibration) -> dict[str, 
     for defense in defenses:
         defense.prepare(calibration)
     return {type(defense).__name__: defense.summary() for defense in defenses if defense.summary()}
+
+
+def costs(defenses: Sequence[Defense]) -> dict[str, Any]:
+    """What each defense of a stack has added to serving so far, by class name."""
+    found = {type(defense).__name__: asdict(defense.cost()) for defense in defenses}
+    return {name: cost for name, cost in found.items() if any(cost.values())}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from spiritsafe.defense import Needs
 from spiritsafe.errors import UserError
 from spiritsafe.experiment.keys import NONE
 from spiritsafe.experiment.lab import Lab
 from spiritsafe.experiment.settings import build
+from spiritsafe.interface import Signal
 from spiritsafe.models import identity
 from spiritsafe.objective import check_signals
 from spiritsafe.task import Kind
@@ -35,8 +37,14 @@ def check(lab: Lab) -> None:
     if ahead:
         lab.attack()
     for name in ahead:
-        for defense in config["stacks"][name].values():
-            build(defense).check(lab.teacher)
+        for option, part in config["stacks"][name].items():
+            defense = build(part)
+            if defense.needs & Needs.LOGPROBS and not lab.interface.signals & Signal.TOP_LOGPROBS:
+                raise UserError(
+                    f"{option} changes the log probabilities that are shown, and this interface shows none: add "
+                    "interface=logprobs (with objective=topk_kl for a student that learns from them)"
+                )
+            defense.check(lab.teacher)
     capabilities = [task.name for task in lab.tasks if task.kind is Kind.CAPABILITY]
     targeted = measure["targeted"]
     if not targeted or not set(targeted) <= set(capabilities):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spiritsafe.experiment import examine, harvest, lessons
+from spiritsafe.experiment import audit, examine, harvest, lessons
 from spiritsafe.experiment.calibration import Calibration
 from spiritsafe.experiment.parts import Parts
 from spiritsafe.experiment.settings import identified, targets
@@ -29,6 +29,12 @@ class Arm:
     def label(self) -> str:
         parts = [self.name, self.stack, str(self.exchanges or ""), f"seed {self.seed}"]
         return " ".join(part for part in parts if part)
+
+
+def suspects(stack: str, seeds: int, exchanges: int) -> list[Arm]:
+    """Whom an ownership test is tried on: the stack's students at a budget, then those that never saw its mark."""
+    trained = [Arm("attacked", name, exchanges, seed) for name in (stack, NONE) for seed in range(seeds)]
+    return [*trained, Arm("bare")]
 
 
 class Keys:
@@ -98,3 +104,9 @@ class Keys:
         else:
             inputs, code = [self.distill_key(arm)], [self.parts.alone]
         return self._key("examine", arm, names, more, inputs, examine.examine, *code)
+
+    def audit_key(self, stack: str, suspect: Arm) -> str:
+        """Identifies the ownership test of a stack on one suspect."""
+        more = {"wrong_keys": self.config["measure"]["wrong_keys"], "items": self.config["measure"]["items"]}
+        inputs = [self.serving_key(stack), self.examine_key(suspect)]
+        return self._key("audit", (stack, suspect), ["teacher", "task"], more, inputs, audit.audit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from math import ceil
 from typing import Any
@@ -11,14 +11,15 @@ from typing import Any
 from spiritsafe import models
 from spiritsafe.attack import Attack, Example
 from spiritsafe.budget import Budget
-from spiritsafe.experiment import examine, harvest, lessons
-from spiritsafe.experiment.calibration import Calibration, prepare
-from spiritsafe.experiment.keys import NONE, Arm, Keys
+from spiritsafe.defense import Verdict, overrides
+from spiritsafe.experiment import audit, examine, harvest, lessons
+from spiritsafe.experiment.calibration import Calibration, costs, prepare
+from spiritsafe.experiment.keys import NONE, Arm, Keys, suspects
 from spiritsafe.experiment.parts import Parts
-from spiritsafe.experiment.settings import budget_of, build, interface_of, made
+from spiritsafe.experiment.settings import budget_of, build, interface_of, made, target
 from spiritsafe.interface import Interface
 from spiritsafe.models import LanguageModel
-from spiritsafe.store import transcript
+from spiritsafe.store import state, transcript
 from spiritsafe.store.rows import read_rows, write_rows
 from spiritsafe.store.store import Stage, Store
 from spiritsafe.task import Task
@@ -114,10 +115,13 @@ class Lab(Keys):
                 )
                 window = self.config["harvest"]["window"]
                 exchanges = harvest.harvest(attack, gateway, self.parts.call, self.interface, window, folder, tick)
+                notes["cost"] = costs(defenses)
+                notes["work_seconds"] = sum(account.work for account in attack.accounts.accounts)
                 notes["spend"] = [
                     {"checkpoint": size, **harvest.spend(exchanges[:size])} for size in self.budget.checkpoints
                 ]
                 transcript.merge(folder, folder / "transcript.parquet")
+                state.clear(folder)
         return self.store.stage("harvest", key)
 
     def served(self, stack: str) -> tuple[list[Any], dict[str, Any]]:
@@ -134,6 +138,7 @@ class Lab(Keys):
     def examined_teacher(self, stack: str, tick: Tick = _silent) -> Stage:
         """The teacher as honest users meet it behind a stack."""
         arm = Arm("defended", stack)
+        notes: dict[str, Any] = {}
 
         def rows() -> list[dict[str, Any]]:
             defenses, _ = self.served(stack)
@@ -141,9 +146,11 @@ class Lab(Keys):
                 self.teacher, self.interface, defenses, seed=self.seed, batch_size=self.batch_size
             )
             force = self.parts.alone(self.teacher, seed=self.seed, batch_size=self.batch_size).respond
-            return self._examine(respond, force, tick)
+            examined = self._examine(respond, force, tick)
+            notes["cost"] = costs(defenses)
+            return examined
 
-        return self._examined(arm, rows)
+        return self._examined(arm, rows, notes)
 
     def examined_student(self, arm: Arm, tick: Tick = _silent) -> Stage | None:
         """A student's test items; None where nothing was left to learn from."""
@@ -163,12 +170,48 @@ class Lab(Keys):
     def _examine(self, respond: Any, force: Any, tick: Tick) -> list[dict[str, Any]]:
         return examine.examine(self.tasks, self.count, respond, force, self.interface.sampling, tick)
 
-    def _examined(self, arm: Arm, rows: Callable[[], list[dict[str, Any]]]) -> Stage:
+    def _examined(
+        self, arm: Arm, rows: Callable[[], list[dict[str, Any]]], notes: Mapping[str, Any] | None = None
+    ) -> Stage:
         key = self.examine_key(arm)
-        with self.store.building("examine", key, config={"arm": vars(arm)}) as folder:
+        with self.store.building("examine", key, config={"arm": vars(arm)}, notes=notes) as folder:
             if folder is not None:
                 write_rows(folder / "items.parquet", rows(), examine.SCHEMA)
         return self.store.stage("examine", key)
+
+    def audited(self, stack: str) -> dict[str, dict[Arm, Verdict]]:
+        """What the ownership tests of a stack's defenses say of every suspect there is, by defense."""
+        owners = [name for name, part in self.config["stacks"][stack].items() if overrides(target(part), "audit")]
+        if not owners:
+            return {}
+        arms = suspects(stack, int(self.config["measure"]["seeds"]), self.budget.checkpoints[-1])
+        found: dict[str, dict[Arm, Verdict]] = {name: {} for name in owners}
+        served: dict[str, Any] = {}
+        for arm in arms:
+            examined = self.examined_student(arm)
+            if examined is None:
+                continue
+            key = self.audit_key(stack, arm)
+            notes: dict[str, Any] = {}
+            with self.store.building("audit", key, inputs=[examined.key], notes=notes) as folder:
+                if folder is not None:
+                    served = served or dict(zip(self.config["stacks"][stack], self.served(stack)[0], strict=True))
+                    model = self.student if arm.name == "bare" else self.distilled(arm)
+                    assert model is not None
+                    for name in owners:
+                        verdict = audit.audit(
+                            served[name],
+                            self.teacher,
+                            model,
+                            self.tasks,
+                            self.count,
+                            self.items(examined),
+                            int(self.config["measure"]["wrong_keys"]),
+                        )
+                        notes[name] = asdict(verdict)
+            for name, kept in self.store.stage("audit", key).manifest.notes.items():
+                found[name][arm] = Verdict(**{**kept, "null": tuple(kept["null"])})
+        return found
 
     def distilled(self, arm: Arm) -> LanguageModel | None:
         """The arm's student: loaded where it was trained before."""

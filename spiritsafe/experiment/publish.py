@@ -13,37 +13,53 @@ import pandas as pd
 
 from spiritsafe.experiment.keys import NONE, Arm
 from spiritsafe.experiment.lab import Lab
+from spiritsafe.measures.ownership import ownership
 from spiritsafe.measures.transfer import headline
 from spiritsafe.models import locate
 from spiritsafe.report.facts import Facts
 from spiritsafe.report.table import terminal
+from spiritsafe.report.words import family
 from spiritsafe.report.write import write, write_first_figure
 from spiritsafe.store.digest import code_digest
 from spiritsafe.store.keys import content_key
 from spiritsafe.store.store import Stage
 
 TERMINAL = "terminal.txt"
+CONTROLS = ("answer_only", "noisy_teacher", "permuted_noise", "random_noise", "temperature", "weaker_teacher")
 
 
 @dataclass
 class Results:
-    """``items`` is one row per arm, seed and test item, ``spend`` one per defense and checkpoint."""
+    """``items`` is one row per arm, seed and test item, ``spend`` one per defense and checkpoint; ``costs`` and
+    ``audits`` as `Facts` has them."""
 
     items: pd.DataFrame
     spend: pd.DataFrame
     stages: dict[str, Stage]
+    costs: dict[str, dict[str, float]]
+    audits: dict[str, dict[str, Any]]
 
 
 def collect(lab: Lab, students: Sequence[Arm]) -> Results:
     """Everything the stages left, as tables."""
     stages: dict[str, Stage] = {}
     pieces, spend = [], []
+    costs: dict[str, dict[str, float]] = {}
+    audits: dict[str, dict[str, Any]] = {}
     for stack in lab.config["stacks"]:
         harvest, examined = lab.harvested(stack), lab.examined_teacher(stack)
         stages |= {f"harvest {stack}": harvest, f"teacher {stack}": examined}
         for row in harvest.manifest.notes["spend"]:
             cost = {name: row[name] for name in ("prompt_tokens", "completion_tokens", "accounts")}
             spend.append({"defense": stack, "exchanges": row["checkpoint"], **cost})
+        if stack != NONE:
+            costs[stack] = _serving(examined, harvest, len(lab.items(examined)))
+        for name, verdicts in lab.audited(stack).items():
+            marked = [verdict for arm, verdict in verdicts.items() if arm.stack == stack]
+            clean = [verdict for arm, verdict in verdicts.items() if arm.stack != stack]
+            if marked:
+                label = stack if len(lab.config["stacks"][stack]) == 1 else f"{stack}: {name}"
+                audits[label] = ownership(marked, clean)
         pieces.append(_labelled(lab, examined, Arm("defended", stack)))
         if stack == NONE:
             pieces.append(_labelled(lab, examined, Arm("teacher")))
@@ -51,7 +67,18 @@ def collect(lab: Lab, students: Sequence[Arm]) -> Results:
         if stage := lab.examined_student(arm):
             pieces.append(_labelled(lab, stage, arm))
             stages[arm.label] = stage
-    return Results(pd.concat(pieces, ignore_index=True), pd.DataFrame(spend), stages)
+    return Results(pd.concat(pieces, ignore_index=True), pd.DataFrame(spend), stages, costs, audits)
+
+
+def _serving(examined: Stage, harvest: Stage, questions: int) -> dict[str, float]:
+    """What a stack adds to serving: passes and tokens at honest questions, work in the campaign."""
+    spent = examined.manifest.notes["cost"].values()
+    exchanges = harvest.manifest.notes["spend"][-1]["exchanges"]
+    return {
+        "forwards": sum(cost["forwards"] for cost in spent),
+        "tokens": sum(cost["tokens"] for cost in spent) / max(1, questions),
+        "work": harvest.manifest.notes["work_seconds"] / max(1, exchanges),
+    }
 
 
 def _labelled(lab: Lab, stage: Stage, arm: Arm) -> pd.DataFrame:
@@ -116,7 +143,9 @@ def _facts(lab: Lab, results: Results, title: str, command: str) -> Facts:
         attack={"accounts": config["attack"]["accounts"].get("count", 1), "cleaners": _names(config["attack"])},
         weights=source.get("weights", {}),
         objective=config["objective"]["_target_"].rpartition(".")[2],
-        controls=tuple(name for name in stacks if name in ("permuted_noise", "temperature")),
+        controls=tuple(name for name in dict.fromkeys(map(family, stacks)) if name in CONTROLS),
+        costs=results.costs,
+        audits=results.audits,
         calibration={stack: stages[f"harvest {stack}"].manifest.notes["defenses"] for stack in stacks},
         template=_template(config["teacher"]["path"]),
         versions=found.versions,

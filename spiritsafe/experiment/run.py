@@ -76,6 +76,10 @@ def run(
             progress.update(answering, completed=len(lab.config["task"]) * lab.count)
             advance(pool.finished())
         advance(pool.finish())
+        testing = progress.add_task("ownership tests", total=len(lab.config["stacks"]))
+        for stack in lab.config["stacks"]:
+            lab.audited(stack)
+            progress.advance(testing)
 
 
 def _harvested_first(arm: Arm) -> bool:

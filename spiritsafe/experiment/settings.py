@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 
 from spiritsafe import models
 from spiritsafe.budget import Budget
@@ -51,6 +51,11 @@ def build(config: Any, **more: Any) -> Any:
         reason = error.__cause__ or error
         name = config.get("_target_", "a component") if isinstance(config, Mapping) else config
         raise UserError(f"cannot build {name}: {reason}\ncheck the names and values of its options") from error
+
+
+def target(config: Mapping[str, Any]) -> Any:
+    """The class that a component's config names, not built."""
+    return get_class(config["_target_"])
 
 
 def interface_of(config: Mapping[str, Any]) -> Interface:

@@ -12,7 +12,6 @@ from spiritsafe.report.content import Row
 from spiritsafe.report.style import (
     MUTED,
     PAPER,
-    RULE,
     Look,
     aside,
     canvas,
@@ -121,27 +120,6 @@ def safety(rows: Sequence[Row], references: Sequence[Row] = (), controls: Sequen
         axes.set_ylabel(
             "J: refused harmful − look-alike (points)" if gated else "safety transfer ST (share of the teacher's lead)"
         )
-        legend(figure, axes)
-    return figure
-
-
-def utility(rows: Sequence[Row], controls: Sequence[str] = ()) -> Figure | None:
-    """Capability transfer at the largest budget against what the defense costs honest users."""
-    last = {row["defense"]: row for row in rows if known([row["CT"]]) and known([row["UC"]])}
-    if not last:
-        return None
-    names = looks((row["defense"] for row in rows), controls)
-    with canvas(4.8, 4.3) as (figure, axes):
-        ends(axes, [row["CT"] for row in last.values()])
-        for name, row in last.items():
-            x, dx = spread([row["UC"]])
-            y, dy = spread([row["CT"]])
-            axes.errorbar(x, y, dy, dx, **names[name].drawn | {"linestyle": "none", "markersize": 8})
-        axes.axvline(0, color=RULE, linewidth=1.2, zorder=1)
-        aside(axes, "lower left: better for the defender")
-        axes.margins(x=0.12)
-        axes.set_xlabel("utility cost UC (accuracy honest users lose, points)")
-        axes.set_ylabel(capability(rows))
         legend(figure, axes)
     return figure
 

@@ -12,13 +12,14 @@ from markupsafe import Markup
 from spiritsafe.report import cells, style, table, words
 from spiritsafe.report.content import Content
 from spiritsafe.report.facts import flat, said
+from spiritsafe.report.multiples import crowded
 from spiritsafe.report.notes import caveats, findings
 
 # (one value a checkpoint, one value a defense) of the two tables
 HEADLINE = ("CT", "ST", "GAP", "R_h", "R_b"), ("UC", "AC", "DE")
 MORE = (
     ("CT_strict", "CT_flexible", "CT_oracle", "OT_points", "invalid"),
-    ("CT_AUC", "AC_multiple", "UC_forced", "extra_refusals"),
+    ("CT_AUC", "AC_multiple", "UC_forced", "extra_refusals", "tokens_multiple"),
 )
 THEME = {style.INK: "var(--ink)", style.MUTED: "var(--muted)", style.RULE: "var(--rule)", style.PAPER: "var(--paper)"}
 CAPTIONS = {
@@ -34,8 +35,9 @@ CAPTIONS = {
     ),
     "utility": (
         "Utility against capability",
-        "What the defense costs honest users, against what the attacker still got at the largest budget. A good "
-        "defense sits low and left; one that is worth its cost lies below a control at the same utility cost.",
+        "What the defense costs honest users, against what the attacker still got at the largest budget: capability, "
+        "and beside it capability without its safeguards. A good defense sits low and left; one that is worth its cost "
+        "lies below a control at the same utility cost. Hollow markers are controls.",
     ),
     "tasks": (
         "Task by task",
@@ -62,12 +64,17 @@ def page(content: Content, figures: Mapping[str, str]) -> str:
         groups=[(words.defense_name(name), list(rows)) for name, rows in groupby(content.rows, key=_defense)],
         tables=[[table.headings(content.rows, names) for names in pair] for pair in (HEADLINE, MORE)],
         figures=[(*CAPTIONS[name], name, inline(svg, name)) for name, svg in figures.items()],
+        wide=("budget", "tasks", "utility") + (("safety",) if crowded(content.rows) else ()),
         arms=[(arm, table.arm_cells(arm)) for arm in table.arm_rows(content.parts)],
         headings=[heading for heading, _ in table.PARTS.values()],
         tasks=content.arms,
         checkpoints=content.checkpoints,
         sizes={row["task"]: row["items"] for row in content.arms},
         spend=_spend(content),
+        serving=table.SERVING.values(),
+        served=[(words.defense_name(name), table.serving_cells(content, name)) for name in facts.costs],
+        ownership=table.OWNERSHIP.values(),
+        owned=[(words.defense_name(name), table.ownership_cells(row)) for name, row in facts.audits.items()],
     )
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spiritsafe.measures.columns import Column
-from spiritsafe.report.words import NO_DEFENSE, defense_name
+from spiritsafe.report.words import NO_DEFENSE, defense_name, family
 from spiritsafe.store.atomic import replacing
 
 INK, MUTED, RULE, PAPER = "#1c2024", "#68707a", "#d9dde2", "#fffffe"
@@ -63,23 +63,34 @@ class Look(NamedTuple):
 
 
 def looks(defenses: Iterable[str], controls: Sequence[str] = ()) -> dict[str, Look]:
-    """The same colour and marker for a defense in all figures of one report; undefended is ink and round."""
+    """The same colour and marker for a defense in all figures of one report, whatever loss it was calibrated to;
+    undefended is ink and round."""
     found = {NO_DEFENSE: Look(INK, "o", defense_name(NO_DEFENSE))}
-    for place, name in enumerate(dict.fromkeys(name for name in defenses if name != NO_DEFENSE)):
-        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-        control = name in controls
-        found[name] = Look(colour, marker, f"{name} (control)" if control else name, control)
+    names = [name for name in dict.fromkeys(defenses) if name != NO_DEFENSE]
+    families = list(dict.fromkeys(family(name) for name in names))
+    for name in names:
+        place, control = families.index(family(name)), family(name) in controls
+        label = defense_name(name) + (" (control)" if control else "")
+        found[name] = Look(COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)], label, control)
     return found
 
 
 @contextmanager
 def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     """An empty figure, in inches, that lays itself out. No global state is left behind."""
+    with panels(width, height, 1, 1) as (figure, axes):
+        yield figure, axes[0]
+
+
+@contextmanager
+def panels(width: float, height: float, rows: int, columns: int, **shared: Any) -> Iterator[tuple[Figure, list[Axes]]]:
+    """The same with several axes, row by row; ``shared`` as `Figure.subplots` has it."""
     with rc_context(RC):
         figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots()
-        axes.grid(color=RULE, linewidth=0.6)
-        axes.tick_params(length=3)
+        axes = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
+        for each in axes:
+            each.grid(color=RULE, linewidth=0.6)
+            each.tick_params(length=3)
         yield figure, axes
 
 

@@ -1,8 +1,9 @@
 """The headline table for a terminal of 100 columns, and in markdown."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from rich import box
 from rich.console import Group
@@ -17,6 +18,15 @@ from spiritsafe.report.words import ARMS, HEADINGS, NO_DEFENSE, PER_DEFENSE, def
 NAME = 17  # letters of the first column
 CURVE = ("CT", "ST", "GAP")
 SUMMARY = ("CT_AUC", "DE", "AC", "AC_multiple", "OT_points")
+COSTS = ("UC_forced", "extra_refusals", "tokens_multiple")
+SERVING = {"forwards": "passes/token", "tokens": "own tokens", "work": "wait s"}
+OWNERSHIP = {
+    "p": "median p",
+    "p_clean": "p, unmarked",
+    "tpr": "TPR at FPR .001",
+    "observations": "observations",
+    "null": "null",
+}
 PARTS = {
     "targeted": ("targeted", "forced"),
     "off-target": ("off-target", "forced"),
@@ -28,6 +38,10 @@ PARTS = {
 def terminal(content: Content) -> Group:
     """Everything worth printing at the end of a run."""
     tables = [headline_table(content.rows), summary_table(content), arms_table(content)]
+    if any(row["defense"] != NO_DEFENSE for row in content.last):
+        tables.append(costs_table(content))
+    if content.facts.audits:
+        tables.append(ownership_table(content))
     return Group(*tables, Text(legend(content), style="dim"))
 
 
@@ -61,6 +75,43 @@ def summary_table(content: Content) -> Table:
         cells = [cell(row[name], marked=GATED not in heading) for name, heading in heads.items()]
         table.add_row("\n".join(_folded(row["defense"])), *cells)
     return table
+
+
+def costs_table(content: Content) -> Table:
+    """One row a defense: what it costs to serve behind it, and whom."""
+    table = _table("What else it costs honest users, and the server")
+    table.add_column("defense", overflow="fold", style="bold", min_width=NAME)
+    heads = headings(content.last, COSTS)
+    for heading in heads.values():
+        table.add_column(heading, no_wrap=True)
+    for heading in SERVING.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in content.last:
+        if row["defense"] != NO_DEFENSE:
+            cells = [cell(row[name], marked=GATED not in heading) for name, heading in heads.items()]
+            table.add_row("\n".join(_folded(row["defense"])), *cells, *serving_cells(content, row["defense"]))
+    return table
+
+
+def serving_cells(content: Content, defense: str) -> list[str]:
+    cost = content.facts.costs.get(defense, {})
+    return [f"{cost[name]:.3g}" if cost.get(name) else NOTHING for name in SERVING]
+
+
+def ownership_table(content: Content) -> Table:
+    """One row an ownership test: median p over seeds, and how often it tells a marked student from others."""
+    table = _table("Ownership: is the mark found in the students?")
+    for heading in ("defense", *OWNERSHIP.values()):
+        table.add_column(heading, justify="left" if heading == "defense" else "right", overflow="fold")
+    for name, row in content.facts.audits.items():
+        table.add_row(defense_name(name), *ownership_cells(row))
+    return table
+
+
+def ownership_cells(row: Mapping[str, Any]) -> list[str]:
+    found = {name: row[name] for name in OWNERSHIP}
+    return [NOTHING if each is None else f"{each:.2g}" if isinstance(each, float) else f"{each:,}"
+            for each in found.values()]  # fmt: skip
 
 
 def headings(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:

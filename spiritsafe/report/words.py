@@ -45,6 +45,7 @@ COLUMNS = {
     "AC_multiple": ("cost multiple", "attacker cost over its undefended value"),
     "UC_forced": ("utility cost, answer-forced", "UC where an unfinished reply is made to name its answer"),
     "extra_refusals": ("extra refusals", "benign requests refused only under the defense, in percentage points"),
+    "tokens_multiple": ("tokens", "completion tokens of a benign reply, over the undefended teacher's"),
 }
 
 HEADINGS = {
@@ -56,6 +57,7 @@ HEADINGS = {
     "OT_points": "OT",
     "UC_forced": "UC forced",
     "extra_refusals": "refusals",
+    "tokens_multiple": "tokens ×",
 }
 
 ARMS = {
@@ -83,4 +85,13 @@ ARM_MEANINGS = {
 
 
 def defense_name(name: str) -> str:
-    return "undefended" if name == NO_DEFENSE else name.replace("+", " + ")
+    """A stack as a reader knows it: ``permuted_noise@-5`` stands for the one calibrated to lose 5 points."""
+    if name == NO_DEFENSE:
+        return "undefended"
+    parts, _, loss = name.partition("@-")
+    return parts.replace("+", " + ") + (f" −{loss} pt" if loss else "")
+
+
+def family(name: str) -> str:
+    """A stack's name without the utility loss it was calibrated to."""
+    return name.partition("@")[0]

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from spiritsafe.report import figures
+from spiritsafe.report import figures, frontier, multiples
 from spiritsafe.report.content import Content, Row
 from spiritsafe.report.facts import Facts
+from spiritsafe.report.multiples import crowded
 from spiritsafe.report.page import page
 from spiritsafe.report.style import save
 from spiritsafe.report.table import markdown
@@ -16,32 +18,46 @@ from spiritsafe.store.atomic import replacing
 
 
 def write(folder: Path, rows: list[Row], items: pd.DataFrame, facts: Facts) -> tuple[Path, Content]:
-    """Write ``headline.json`` (``rows`` as they are), ``headline.md``, ``arms.json``, ``items.parquet``, ``figures/``
-    and ``report.html`` into ``folder``; returns the page's path and what the terminal's tables are made of.
+    """Write ``headline.json`` (``rows`` as they are), ``headline.md``, ``arms.json``, ``costs.json``,
+    ``items.parquet``, ``figures/`` and ``report.html`` into ``folder``; returns the page's path and what the
+    terminal's tables are made of.
 
     ``rows`` are what `spiritsafe.measures.transfer.headline` gave for ``items``. Each file appears whole or not at all,
     the page last.
     """
     content = Content.of(rows, items, facts)
     folder.mkdir(parents=True, exist_ok=True)
-    defenses = [row["defense"] for row in content.last]
-    drawn = {
-        "budget": figures.budget(rows, content.references, facts.controls),
-        "safety": figures.safety(rows, content.references, facts.controls),
-        "utility": figures.utility(rows, facts.controls),
-        "tasks": figures.tasks(content.changes, defenses, facts.targeted, facts.controls),
-    }
+    drawn = _crowded(rows, content, facts) if crowded(rows) else _few(rows, content, facts)
     present = {name: figure for name, figure in drawn.items() if figure is not None}
     for name, figure in present.items():
         save(figure, folder / "figures", name)
     _text(folder / "headline.json", _json(rows))
     _text(folder / "headline.md", markdown(content))
     _text(folder / "arms.json", _json(content.arms))
+    _text(folder / "costs.json", _json({"serving": facts.costs, "ownership": facts.audits}))
     with replacing(folder / "items.parquet") as path:
         items.to_parquet(path, index=False, compression="zstd")
     svgs = {name: (folder / "figures" / f"{name}.svg").read_text(encoding="utf-8") for name in present}
     _text(folder / "report.html", page(content, svgs))
     return folder / "report.html", content
+
+
+def _few(rows: list[Row], content: Content, facts: Facts) -> dict[str, Figure | None]:
+    defenses = [row["defense"] for row in content.last]
+    return {
+        "budget": figures.budget(rows, content.references, facts.controls),
+        "safety": figures.safety(rows, content.references, facts.controls),
+        "utility": frontier.utility(rows, content.references, facts.controls),
+        "tasks": figures.tasks(content.changes, defenses, facts.targeted, facts.controls),
+    }
+
+
+def _crowded(rows: list[Row], content: Content, facts: Facts) -> dict[str, Figure | None]:
+    return {
+        "utility": frontier.utility(rows, content.references, facts.controls),
+        "budget": multiples.budgets(rows, "CT", facts.controls),
+        "safety": multiples.budgets(rows, "ST", facts.controls),
+    }
 
 
 def write_first_figure(folder: Path, rows: list[Row]) -> Path | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
-
 from spiritsafe.defense import Defense
 from spiritsafe.errors import UserError
 from spiritsafe.store.atomic import replacing
@@ -14,6 +12,8 @@ from spiritsafe.store.atomic import replacing
 
 def keep(folder: Path, defenses: Sequence[Defense], exchanges: int) -> None:
     """Write the state that holds after so many exchanges; call it before their shard is written."""
+    from safetensors.torch import save_file
+
     tensors = {
         f"{place}/{name}": tensor.contiguous()
         for place, defense in enumerate(defenses)
@@ -22,11 +22,13 @@ def keep(folder: Path, defenses: Sequence[Defense], exchanges: int) -> None:
     if tensors:
         with replacing(_path(folder, exchanges)) as unfinished:
             save_file(tensors, unfinished)
-        for older in _all(folder)[:-2]:  # a shard may not have been written after the last one
+        for older in sorted(folder.glob("state-*.safetensors"))[:-2]:  # the last one's shard may never be written
             older.unlink()
 
 
 def restore(folder: Path, defenses: Sequence[Defense], exchanges: int) -> None:
+    from safetensors.torch import load_file
+
     stateful = [place for place, defense in enumerate(defenses) if defense.state()]
     if not stateful:
         return
@@ -41,8 +43,10 @@ def restore(folder: Path, defenses: Sequence[Defense], exchanges: int) -> None:
         defenses[place].restore(mine)
 
 
-def _all(folder: Path) -> list[Path]:
-    return sorted(folder.glob("state-*.safetensors"))
+def clear(folder: Path) -> None:
+    """A finished campaign needs none."""
+    for path in folder.glob("state-*.safetensors"):
+        path.unlink()
 
 
 def _path(folder: Path, exchanges: int) -> Path:

@@ -29,7 +29,7 @@ def test_one_touches_nothing():
 
 
 def test_below_one_is_refused():
-    with pytest.raises(UserError, match="a strength of at least 1.* got 0.5"):
+    with pytest.raises(UserError, match=r"a strength of at least 1 .* got 0\.5"):
         Temperature(strength=0.5)
 
 

@@ -30,7 +30,7 @@ def stored(store):
         (["measure.seeds=none"], "measure.seeds must be a number"),
         (["measure.controls=[orakel]"], "choose measure.controls among"),
         (["defense=[exchange_limit]", "defense.exchange_limit.exchanges=0"], "exchanges >= 1"),
-        (["compare=[castle]"], "stack some of answer_only, "),
+        (["compare=[castle]"], ", answer_only, "),
         (["+defense.mine._target_=no_such_package.Mine"], "is it spelled right, and its package installed?"),
         (["student=local", "student.path=???"], "give it as name=value"),
     ],

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from spiritsafe.measures.intervals import wilson
 from spiritsafe.measures.transfer import headline
-from spiritsafe.report import figures, style
+from spiritsafe.report import figures, frontier, multiples, style
 from spiritsafe.report.cells import phrase
 from spiritsafe.report.content import Content, changes, parts, references
 from spiritsafe.report.facts import Facts, flat
@@ -253,7 +253,7 @@ def drawn(content: Content) -> dict[str, Any]:
     return {
         "budget": figures.budget(content.rows, content.references),
         "safety": figures.safety(content.rows, content.references),
-        "utility": figures.utility(content.rows, controls=("answer_only",)),
+        "utility": frontier.utility(content.rows, controls=("answer_only",)),
         "tasks": figures.tasks(content.changes, defenses, campaign.TARGETED),
         "first": figures.first_figure(content.rows),
     }
@@ -303,6 +303,62 @@ def test_files_are_deterministic_and_no_global_state_is_left(content: Content, t
         first, second = ((tmp_path / folder / f"budget.{suffix}").read_bytes() for folder in ("a", "b"))
         assert first == second
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"budget.svg", "budget.png"}
+
+
+@pytest.fixture(scope="module")
+def crowd(items: Table, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Eight made-up defenses at three strengths each, with the numbers of one of them moved along."""
+    many = [row for row in rows if row["defense"] == "none"]
+    for place in range(8):
+        for loss in (1, 5, 10):
+            mine = [row for row in rows if row["defense"] == "antidistillation"]
+            cost = {"value": float(loss), "low": loss - 1.0, "high": loss + 1.0, "unit": "points"}
+            many += [{**row, "defense": f"{'abcdefgh'[place]}@-{loss}", "UC": cost} for row in mine]
+    return many
+
+
+def test_a_crowd_gets_a_panel_each(crowd: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+    assert multiples.crowded(crowd)
+    assert not multiples.crowded(rows)
+    figure = multiples.budgets(crowd, "CT", ("b",))
+    assert figure is not None
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
+    assert titles == ["a", "b (control)", *"cdefgh"]
+    bare = [row["CT"]["value"] for row in crowd if row["defense"] == "none"]
+    for axes in figure.axes:
+        behind, *curves = [line for line in axes.lines if len(line.get_xdata()) == len(campaign.CHECKPOINTS)]
+        np.testing.assert_allclose(behind.get_ydata(), bare)
+        assert [line.get_alpha() for line in curves if line.get_marker() == "o"] == list(multiples.SHADES)
+
+
+def test_the_frontier_joins_the_strengths_of_a_defense(crowd: list[dict[str, Any]], content: Content) -> None:
+    figure = frontier.utility(crowd, content.references, ("b",))
+    assert figure is not None
+    for axes, column in zip(figure.axes, ("CT", "GAP"), strict=True):
+        handles, labels = axes.get_legend_handles_labels()
+        found = dict(zip(labels, handles, strict=True))
+        assert set(found) == {"undefended", "a", "b (control)", *"cdefgh"}
+        assert list(found["a"].lines[0].get_xdata()) == [1, 5, 10]
+        last = next(row for row in reversed(crowd) if row["defense"] == "a@-10")
+        assert found["a"].lines[0].get_ydata()[-1] == last[column]["value"]
+        assert {text.get_text().replace("\n", " ") for text in axes.texts} == {"oracle student", "bare student"}
+
+
+def test_serving_costs_and_ownership_are_shown_where_there_are_any(content: Content, written: Path) -> None:
+    row = {"p": 1.5e-9, "p_clean": 0.4, "threshold": 1e-3, "tpr": 1.0, "fpr": 0.001, "observations": 8123, "null": 3500}
+    facts = replace(
+        content.facts,
+        costs={"answer_only": {"forwards": 0.0, "tokens": 0.0, "work": 12.0}, "antidistillation": {"forwards": 2.0}},
+        audits={"kgw@-1": row},
+    )
+    text = printed(replace(content, facts=facts))
+    assert re.search(r"antidistillation .* 2  +–  +–", text)
+    assert re.search(r"answer_only .* –  +–  +12", text)
+    assert re.search(r"kgw −1 pt +1.5e-09 +0.4 +1 +8,123 +3,500", text)
+    shown = page(replace(content, facts=facts), {})
+    assert "<h2>Ownership</h2>" in shown
+    assert "kgw −1 pt" in shown
+    assert "<h2>Ownership</h2>" not in (written / "report.html").read_text()
 
 
 def test_a_first_figure_needs_only_the_undefended_curve_so_far(items: Table, tmp_path: Path) -> None:

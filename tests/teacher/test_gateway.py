@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_models import tiny
 
 from spiritsafe.account import Account
 from spiritsafe.budget import Budget, Spend
@@ -193,6 +194,96 @@ def test_replay_leaves_what_serving_left(llama: LanguageModel) -> None:
     assert (second.accounts, second.ledger.spend) == (straight.accounts, straight.ledger.spend)
     assert second.spent
     assert straight.spent
+
+
+@dataclass
+class Visits(Defense):
+    """Refuses an account's every third call, by a count of its own that only the hooks can rebuild."""
+
+    seen: dict[str, int] = field(default_factory=dict)
+
+    def admit(self, request: Request, account: Account) -> Decision:
+        self.seen[account.id] = self.seen.get(account.id, 0) + 1
+        return ALLOW if self.seen[account.id] % 3 else Decision(Outcome.REFUSED, "third", seconds=2.0)
+
+    def randomness(self, request: Request, account: Account) -> str:
+        return f"visit {self.seen[account.id]}"
+
+
+def test_replay_decides_again_so_that_a_defense_may_count(llama: LanguageModel) -> None:
+    asked = calls(30, max_tokens=4)
+    straight, first, second = (gateway(llama, Visits(), window=8) for _ in range(3))
+    expected = straight.serve(asked)
+    second.replay(first.serve(asked[:13]))
+    assert second.defenses[0].seen == first.defenses[0].seen
+    assert expected[13:] == second.serve(asked[13:])
+    assert second.accounts == straight.accounts
+    assert sum(account.work for account in straight.accounts.values()) == 2.0 * 10
+
+
+def test_samples_of_one_prompt_and_visit_are_shared_across_accounts(llama: LanguageModel) -> None:
+    """What `randomness` names replaces the request id: two accounts with one name draw the same tokens."""
+    same = (Message("user", "item"),)
+    asked = [Call(Request(f"r{i}", same, Sampling(max_tokens=9)), f"a{i % 2}", float(i)) for i in range(4)]
+    replies = [exchange.reply.token_ids for exchange in gateway(llama, Visits()).serve(asked)]
+    assert replies[0] == replies[1] != replies[2] == replies[3]
+
+
+@dataclass
+class Together(Defense):
+    """Rewrites a batch at once and says how many there were."""
+
+    batches: list[int] = field(default_factory=list)
+
+    def rewrite_replies(self, requests: Sequence[Request], replies: Sequence[Reply]) -> list[Reply]:
+        self.batches.append(len(replies))
+        return [
+            replace(reply, text=f"{request.messages[-1].content}: {reply.text}")
+            for request, reply in zip(requests, replies, strict=True)
+        ]
+
+
+def test_replies_may_be_rewritten_together(llama: LanguageModel) -> None:
+    together = Together()
+    served = gateway(llama, together, window=8).serve(calls(20, max_tokens=4))
+    assert together.batches == [8, 8, 4]
+    assert all(exchange.reply.text.startswith(f"item {i}: ") for i, exchange in enumerate(served))
+
+
+@dataclass
+class Suspect(Defense):
+    """Thinks ill of one request, and writes down the risks that the sampler hears of."""
+
+    heard: list[float] = field(default_factory=list)
+
+    def rewrite_request(self, request: Request) -> Request:
+        return replace(request, risk=max(request.risk, 0.75 if request.id == "r2" else 0.0))
+
+    def sample_logits(self, logits, rows):
+        self.heard += rows.risk.tolist()
+        return logits
+
+
+def test_a_request_carries_a_risk_that_only_defenses_set(llama: LanguageModel) -> None:
+    suspect = Suspect()
+    asked = [replace(call, request=replace(call.request, risk=0.9)) for call in calls(4, max_tokens=1)]
+    gateway(llama, suspect).serve(asked)
+    assert sorted(suspect.heard) == [0, 0, 0, 0.75]
+
+
+@dataclass
+class Substitute(Defense):
+    model: LanguageModel
+
+    def substitute(self, teacher: LanguageModel) -> LanguageModel:
+        return self.model
+
+
+def test_a_substitute_answers_in_the_teachers_place(llama: LanguageModel) -> None:
+    asked, qwen2 = calls(5), tiny("qwen2")
+    replies = [exchange.reply for exchange in gateway(llama, Substitute(qwen2)).serve(asked)]
+    assert replies == [exchange.reply for exchange in gateway(qwen2).serve(asked)]
+    assert replies != [exchange.reply for exchange in gateway(llama).serve(asked)]
 
 
 @dataclass
