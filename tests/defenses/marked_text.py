@@ -36,6 +36,8 @@ def served(teacher: LanguageModel, *defenses: Defense, count: int = 60) -> list[
 class Trigrams(nn.Module):
     """A student that counts: p(token | two before it) with additive smoothing."""
 
+    device = torch.device("cpu")
+
     def __init__(self, text: Sequence[Example], vocabulary: int, smoothing: float = 0.05) -> None:
         super().__init__()
         counts = torch.full((vocabulary, vocabulary, vocabulary), smoothing)
@@ -48,3 +50,6 @@ class Trigrams(nn.Module):
     def forward(self, input_ids: Tensor, **kwargs: object) -> SimpleNamespace:
         before = torch.cat([input_ids[:, :1], input_ids[:, :-1]], 1)
         return SimpleNamespace(logits=self.logits[before, input_ids])
+
+    def get_output_embeddings(self) -> nn.Linear:
+        return nn.Linear(1, self.logits.shape[-1])
