@@ -28,8 +28,8 @@ from spiritsafe.models import LanguageModel
 
 @dataclass
 class AdaptiveMisinformation(Defense):
-    """``proxy`` is f̂, ``slope`` ν, ``threshold`` τ. A request's risk is the probability that it asks for one of the tasks
-    in ``protected``; the classifier is fitted on so many ``prompts`` of public traffic."""
+    """``proxy`` is f̂, ``slope`` ν, ``threshold`` τ. A request's risk is the probability that it asks for one of the
+    tasks in ``protected``; the classifier is fitted on so many ``prompts`` of public traffic."""
 
     proxy: LanguageModel
     protected: Sequence[str] = ("programs", "recipes")
