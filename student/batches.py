@@ -144,10 +144,12 @@ def _starts(lengths: Tensor) -> Tensor:
 
 
 def _top(examples: Sequence[Example], lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Ids and log probabilities [tokens, k] of all completions; -inf where a token has fewer than k."""
-    ids = [row for example, n in zip(examples, lengths, strict=True) for row in example.top_ids[:n]]
-    values = [row for example, n in zip(examples, lengths, strict=True) for row in example.top_logprobs[:n]]
-    k = max(map(len, ids))
+    """Ids and log probabilities [tokens, k] of all completions; -inf where a token has fewer than k, or none."""
+    ids = [row for example, n in zip(examples, lengths, strict=True) for row in (example.top_ids or ((),) * n)[:n]]
+    values = [
+        row for example, n in zip(examples, lengths, strict=True) for row in (example.top_logprobs or ((),) * n)[:n]
+    ]
+    k = max(1, *map(len, ids))
     return (
         torch.tensor([(*row, *(0,) * (k - len(row))) for row in ids]),
         torch.tensor([(*row, *(-torch.inf,) * (k - len(row))) for row in values]),
@@ -174,8 +176,9 @@ def _check_top_logprobs(examples: Sequence[Example], same_tokenizer: bool) -> No
             "top logprobs can only teach a student with the teacher's tokenizer: use objective=sft, or a student of "
             "the teacher's family"
         )
-    if any(not len(e.token_ids) == len(e.top_ids) == len(e.top_logprobs) != 0 for e in examples):
+    if any(not len(e.token_ids) == len(e.top_ids) == len(e.top_logprobs) for e in examples if e.top_ids):
         raise UserError(
-            "the objective learns from top logprobs, which some examples lack: ask for them in the attack "
-            "(elicitor top_logprobs), drop those examples, or use objective=sft"
+            "the top logprobs of some examples do not align with their tokens: a cleaner must cut both, or neither"
         )
+    if not any(any(e.top_ids) for e in examples):
+        logger.warning("no example has top logprobs, so the student learns from the text alone")

@@ -27,7 +27,8 @@ ABSENT = -1e30  # log probability of a token that is not there: finite, so that 
 
 @dataclass(frozen=True)
 class TopKKL:
-    """(1 - alpha) KL + alpha CE at temperature 1, weighted and summed. A token with nothing disclosed has no KL."""
+    """(1 - alpha) KL + alpha CE at temperature 1, weighted and summed. A token with nothing disclosed has CE alone: what
+    a defense withholds turns this attacker into one that learns from text."""
 
     missing: Missing = "tail"
     alpha: float = 0.0
@@ -44,8 +45,10 @@ class TopKKL:
         if targets.top_ids is None or targets.top_logprobs is None:
             raise UserError("topk_kl needs top logprobs: set interface.top_logprobs, or use objective=sft")
         loss = _kl(logits, targets.top_ids, targets.top_logprobs, self.missing)
-        if self.alpha:
-            loss = (1 - self.alpha) * loss + self.alpha * cross_entropy(logits, targets.tokens, reduction="none")
+        withheld = ~targets.top_logprobs.isfinite().any(1)
+        if self.alpha or bool(withheld.any()):
+            share = torch.where(withheld, 1.0, self.alpha)
+            loss = (1 - share) * loss + share * cross_entropy(logits, targets.tokens, reduction="none")
         return loss @ targets.weights
 
 

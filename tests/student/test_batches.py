@@ -53,6 +53,17 @@ def test_top_logprobs_stay_with_their_token() -> None:
     assert targets.top_ids[:, 0].tolist() == [6, 27, 28]
 
 
+def test_rows_without_top_logprobs_stand_beside_rows_with_some(caplog: pytest.LogCaptureFixture) -> None:
+    shown = Example((Message("user", "a"),), "b", token_ids=(5,), top_ids=((1, 2),), top_logprobs=((-0.5, -1.0),))
+    hidden = Example((Message("user", "a"),), "b", token_ids=(5,))
+    targets = Batches(LM, [shown, hidden], top_logprobs=True).collate(torch.tensor([0, 1])).targets
+    assert targets.top_logprobs is not None
+    assert targets.top_logprobs.tolist() == [[-0.5, -1.0], [-torch.inf, -torch.inf]]
+    assert not caplog.text
+    Batches(LM, [hidden], top_logprobs=True)
+    assert "learns from the text alone" in caplog.text
+
+
 def test_rows_are_cut_at_the_models_length_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     rows = [
         Example((Message("user", "a"),), "b" * 100),
@@ -72,7 +83,15 @@ def test_rows_are_cut_at_the_models_length_and_counted(caplog: pytest.LogCapture
         ([Example((Message("user", "a" * 100),), "b")], {}, "longer context"),
         ([Example((Message("user", "a"),), "b", token_ids=(7, 8))], {}, "same_tokenizer=False"),
         ([Example((Message("user", "a"),), "b", token_ids=(5, 99))], {}, "same_tokenizer=False"),
-        ([Example((Message("user", "a"),), "b")], {"top_logprobs": True}, "objective=sft"),
+        (
+            [
+                Example(
+                    (Message("user", "a"),), "b", token_ids=(5,), top_ids=((1,), (2,)), top_logprobs=((0.0,), (0.0,))
+                )
+            ],
+            {"top_logprobs": True},
+            "a cleaner must cut both",
+        ),
         ([Example((Message("user", "a"),), "b")], {"top_logprobs": True, "same_tokenizer": False}, "objective=sft"),
     ],
 )

@@ -127,10 +127,23 @@ def test_withheld_entries_count_as_not_disclosed(missing: Missing) -> None:
     assert torch.allclose(objective.loss(logits, padded), objective.loss(logits, targets), atol=1e-6)
     nothing = Targets(targets.tokens, targets.weights, targets.top_ids, torch.full((6, 4), -torch.inf))
     logits.requires_grad_()
-    loss = objective.loss(logits, nothing)
-    loss.backward()
-    assert loss.abs().item() < 1e-5
-    assert float(logits.grad.abs().max()) < 1e-5  # type: ignore[union-attr]
+    text = torch.nn.functional.cross_entropy(logits, targets.tokens, reduction="none") @ targets.weights
+    assert torch.allclose(objective.loss(logits, nothing), text, atol=1e-5)
+    objective.loss(logits, nothing).backward()
+    assert bool(logits.grad.isfinite().all())  # type: ignore[union-attr]
+
+
+def test_only_the_tokens_with_nothing_disclosed_are_learnt_from_text() -> None:
+    logits, _, targets = case(6, 12, 4, 0)
+    assert targets.top_logprobs is not None
+    some = targets.top_logprobs.clone()
+    some[2:4] = -torch.inf
+    found = TopKKL().loss(logits, Targets(targets.tokens, targets.weights, targets.top_ids, some))
+    text = torch.nn.functional.cross_entropy(logits, targets.tokens, reduction="none")
+    rest = targets.weights.clone()
+    rest[2:4] = 0
+    kept = TopKKL().loss(logits, Targets(targets.tokens, rest, targets.top_ids, targets.top_logprobs))
+    assert torch.allclose(found, kept + text[2:4] @ targets.weights[2:4], atol=1e-5)
 
 
 def test_alpha_mixes_in_the_cross_entropy() -> None:
