@@ -13,6 +13,7 @@ from torch import Tensor
 
 from spiritsafe.defense import Defense, Needs, Rows
 from spiritsafe.errors import UserError
+from spiritsafe.models import LanguageModel
 
 
 @dataclass
@@ -28,6 +29,13 @@ class TopkLogprobs(Defense):
             raise UserError(
                 f"topk_logprobs needs k >= 1 and decimals >= 0 (or null), got k={self.k}, decimals={self.decimals}; "
                 "to show no log probabilities set interface.top_logprobs=0"
+            )
+
+    def check(self, teacher: LanguageModel) -> None:
+        if self.k > teacher.vocabulary:
+            raise UserError(
+                f"topk_logprobs shows k={self.k} tokens and the teacher {teacher.name!r} has {teacher.vocabulary}: "
+                f"set k to at most {teacher.vocabulary}"
             )
 
     def disclose(self, logprobs: Tensor, rows: Rows) -> Tensor:

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from defense_fakes import fake_rows
+from defense_fakes import fake_rows, tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,3 +38,9 @@ def test_rounds_to_decimals():
 def test_bad_knobs_name_the_remedy(bad):
     with pytest.raises(UserError, match=r"interface.top_logprobs=0"):
         TopkLogprobs(**bad)
+
+
+def test_more_than_the_vocabulary_names_the_remedy():
+    TopkLogprobs(64).check(tiny())
+    with pytest.raises(UserError, match=r"k=65 tokens .* set k to at most 64"):
+        TopkLogprobs(65).check(tiny())
