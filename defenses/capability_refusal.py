@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from defenses.queries import QueryClassifier
 from spiritsafe.account import Account
 from spiritsafe.defense import ALLOW, Decision, Defense, Needs, Preparation
+from spiritsafe.errors import UserError
 from spiritsafe.exchange import Outcome, Request
 
 
@@ -30,6 +31,13 @@ class CapabilityRefusal(Defense):
     prompts: int = 1024
     classifier: QueryClassifier | None = field(default=None, init=False, repr=False)
     needs: ClassVar[Needs] = Needs.ACCOUNTS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise UserError(
+                "capability_refusal needs a threshold above 0 (which refuses everything) and at most 1, for it is a "
+                f"probability, got threshold={self.threshold}"
+            )
 
     def prepare(self, preparation: Preparation) -> None:
         self.classifier = QueryClassifier.fitted(preparation, self.protected, self.prompts)

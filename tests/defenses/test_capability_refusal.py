@@ -102,3 +102,9 @@ def test_numbers_do_not_matter():
 def test_an_unknown_capability_names_the_known_ones(teacher):
     with pytest.raises(UserError, match=r"\['chess'\].*set protected to some of \['arithmetic', 'facts'"):
         CapabilityRefusal(protected=["chess"]).prepare(FakePreparation(teacher, traffic=traffic(50)))
+
+
+@pytest.mark.parametrize("threshold", [0, -0.5, 1.01, float("nan")])
+def test_a_threshold_that_is_no_probability_names_the_remedy(threshold):
+    with pytest.raises(UserError, match=r"threshold above 0 .* and at most 1"):
+        CapabilityRefusal(threshold=threshold)
