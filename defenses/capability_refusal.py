@@ -33,7 +33,7 @@ class CapabilityRefusal(Defense):
     needs: ClassVar[Needs] = Needs.ACCOUNTS
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
+        if not 0 < self.threshold <= 1:
             raise UserError(
                 "capability_refusal needs a threshold above 0 (which refuses everything) and at most 1, for it is a "
                 f"probability, got threshold={self.threshold}"
