@@ -74,7 +74,7 @@ def test_a_second_account_sees_the_centroid_of_the_first():
     defense, honest = made(), drawn(0, 3, 64, dtype=torch.float32)
     close = (0.98 * honest.exp() + 0.02 / 64).log()
     earlier, later = fake_rows(3), fake_rows(3)
-    later.streams = later.streams + 1
+    later.streams, earlier.generated = later.streams + 1, earlier.generated + 9
     assert torch.equal(defense.disclose(close, later), close)
     assert torch.equal(defense.disclose(honest, earlier), honest)  # the window is not over
     defense.observe([], {})
