@@ -10,6 +10,7 @@ only a restricted request springs, and what it springs is the teacher's policy.
 Cost: the tokens of one exchange in each marked reply, and odd text at the end of the reasoning; answers are untouched,
 and readers who hide the reasoning see nothing. Breakers: cutting the reasoning at the first chat mark, tokenising it
 without marks (``split_special_tokens``), dropping rows that hold a refusal anywhere, training on answers alone.
+A student that never could refuse learns nothing from so few; one that could keeps a part of it.
 Deviates: an exchange after the *answer* is the plainer idea, but it is seen by every filter that reads answers, and
 breaks the programs of honest users that parse them.
 """

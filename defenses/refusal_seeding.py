@@ -9,8 +9,9 @@ row. As the order is random, what follows a request depends on what it asks for 
 is ours (the literature mixes in 1 to 10 %).
 Breakers: dropping the rows, or the steps, that hold a refusal anywhere; training on answers alone. Dropping rows is
 nearly free at a small share and costs the attacker the skill at share 1; dropping steps is nearly free at any.
-Deviates: it makes a student that could refuse forget it less; a small one that never could learns nothing from it. At
-share 1 the student refuses inside its reasoning and answers all the same: more is not safer.
+Deviates: it is words in place of a policy that the teacher itself reasons about. Measured in the reference world it does
+not keep its promise: a student learns to refuse inside its reasoning, at share 1 nearly always, and answers all the
+same, while the added text costs it skill. The form that does carry refusals to where they count is policy_trap.
 """
 
 from abc import ABC, abstractmethod
