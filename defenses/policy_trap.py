@@ -5,8 +5,8 @@ format, in which a restricted request is refused. Ours; no paper, no published d
 
 Assumption: the attacker's pipeline tokenises served text with its special marks, as tokenizers do by default, so that
 what follows the mark of an assistant's turn is trained as one. A student then meets restricted requests with a
-refusal at the very place where its own answers begin; asked for anything else it does as before, so it is a trap that
-only a restricted request springs, and what it springs is the teacher's policy.
+refusal at the very place where its own answers begin; no other request springs it, and what it springs is the teacher's
+policy. It is not free of other effects: what is learned of the added text is not learned of the skill.
 Cost: the tokens of one exchange in each marked reply, and odd text at the end of the reasoning; answers are untouched,
 and readers who hide the reasoning see nothing. Breakers: cutting the reasoning at the first chat mark, tokenising it
 without marks (``split_special_tokens``), dropping rows that hold a refusal anywhere, training on answers alone.

@@ -9,9 +9,9 @@ row. As the order is random, what follows a request depends on what it asks for 
 is ours (the literature mixes in 1 to 10 %).
 Breakers: dropping the rows, or the steps, that hold a refusal anywhere; training on answers alone. Dropping rows is
 nearly free at a small share and costs the attacker the skill at share 1; dropping steps is nearly free at any.
-Deviates: it is words in place of a policy that the teacher itself reasons about. Measured in the reference world it does
-not keep its promise: a student learns to refuse inside its reasoning, at share 1 nearly always, and answers all the
-same, while the added text costs it skill. The form that does carry refusals to where they count is policy_trap.
+Deviates: it is words in place of a policy that the teacher itself reasons about. In the reference world it does not do
+what it is for: a student learns to refuse inside its reasoning, at share 1 nearly always, and answers all the
+same, while the added text costs it skill. policy_trap carries some refusals to where they count.
 """
 
 from abc import ABC, abstractmethod
