@@ -22,7 +22,7 @@ class TopkLogprobs(Defense):
 
     k: int = 5
     decimals: int | None = None
-    needs: ClassVar[Needs] = Needs.TEACHER_LOGITS
+    needs: ClassVar[Needs] = Needs.TEACHER_LOGITS | Needs.LOGPROBS
 
     def __post_init__(self) -> None:
         if self.k < 1 or (self.decimals is not None and self.decimals < 0):

@@ -18,9 +18,10 @@ from rich.text import Text
 from scripts.parts import PARTS
 from spiritsafe.errors import UserError
 from spiritsafe.experiment.check import check
+from spiritsafe.experiment.forecast import forecast
 from spiritsafe.experiment.lab import Lab
 from spiritsafe.experiment.publish import TERMINAL, copy, first_figure, published
-from spiritsafe.experiment.run import arms, run
+from spiritsafe.experiment.run import arms, cores, run
 from spiritsafe.store.store import Store
 
 
@@ -89,6 +90,8 @@ def experiment(config: DictConfig) -> None:
         drawn = first_figure(lab, folder)
         print(f"a first figure, of the undefended teacher and one seed: {drawn}")
 
+    if expected := forecast(lab, students, config.workers or cores()):
+        print(expected)
     run(lab, students, workers=config.workers, on_first=first)
     command = " ".join(["spiritsafe", *HydraConfig.get().overrides.task])
     report = published(lab, students, config.title, command)

@@ -27,8 +27,8 @@ ABSENT = -1e30  # log probability of a token that is not there: finite, so that 
 
 @dataclass(frozen=True)
 class TopKKL:
-    """(1 - alpha) KL + alpha CE at temperature 1, weighted and summed. A token with nothing disclosed has CE alone: what
-    a defense withholds turns this attacker into one that learns from text."""
+    """(1 - alpha) KL + alpha CE at temperature 1, weighted and summed. A token with nothing disclosed has CE alone:
+    what a defense withholds turns this attacker into one that learns from text."""
 
     missing: Missing = "tail"
     alpha: float = 0.0

@@ -47,7 +47,7 @@ def run(
     first = {
         arm for arm in students if arm.seed == 0 and arm.name in ("format", "attacked") and arm.stack in ("", NONE)
     }
-    workers = workers or _cores()
+    workers = workers or cores()
     with _progress() as progress, _Students(lab, workers) as pool:
         learning = progress.add_task("students trained and examined", total=len(students))
 
@@ -134,8 +134,8 @@ class _Students:
             yield self._going[future]
 
 
-def _cores() -> int:
-    """Tiny students train fastest one to a core; on a GPU they would only queue."""
+def cores() -> int:
+    """How many students are trained at a time. Tiny students train fastest one to a core; on a GPU they would only queue."""
     import torch
 
     return 1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1))
