@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from defenses.directional import check_vocabularies
-from defenses.queries import QueryClassifier
+from defenses.primitives.directional import check_vocabularies
+from defenses.primitives.queries import QueryClassifier
 from spiritsafe.defense import Cost, Defense, Needs, Preparation, Rows
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Request

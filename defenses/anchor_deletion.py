@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from defenses.rewriter import context
-from defenses.sentences import assemble, reasons, steps, with_reasoning
+from defenses.primitives.rewriter import context
+from defenses.primitives.sentences import assemble, reasons, steps, with_reasoning
 from spiritsafe.defense import Cost, Defense, Needs, Preparation
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import END_THINK, THINK, Message, Reply, Request

@@ -15,10 +15,10 @@ from typing import Any, ClassVar, get_args
 
 from torch import Tensor
 
-from defenses.calibrated import Calibrated
-from defenses.directional import DirectionalScore, Method, check_vocabularies, norm
-from defenses.gradient import trace_gradient
-from defenses.operators import tilt
+from defenses.primitives.calibrated import Calibrated
+from defenses.primitives.directional import DirectionalScore, Method, check_vocabularies, norm
+from defenses.primitives.gradient import trace_gradient
+from defenses.primitives.operators import tilt
 from spiritsafe.defense import Cost, Needs, Preparation, Rows
 from spiritsafe.errors import UserError
 from spiritsafe.models import LanguageModel

@@ -7,7 +7,7 @@ c is the gradient of a proxy student's green mass L with respect to its logits; 
 Published defaults: γ = 0.5, λ over 4 … 1024, steps whose top token ends the turn left alone. The audit of an open
 model is the suspect's green mass ĝ over n contexts, one a bigram: p ≤ exp(−2n (ĝ − γ)²) where ĝ > γ (Hoeffding:
 conservative, not comparable with other tests' p). Breaker: paraphrase of the training text, or another vocabulary.
-Deviates: each token is green with probability γ on its own (defenses/keyed.py); λ is found by bisection to a loss of
+Deviates: each token is green with probability γ on its own (primitives/keyed.py); λ is found by bisection to a loss of
 served accuracy; of a suspect that numbers tokens otherwise, the tokens it wrote are tested in place of its
 probabilities (the closed model).
 """
@@ -19,10 +19,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from defenses.calibrated import Calibrated
-from defenses.directional import check_vocabularies
-from defenses.keyed import CHUNK, Key, bits, full, green, marked, ngrams, secrets, verdict
-from defenses.operators import tilt
+from defenses.primitives.calibrated import Calibrated
+from defenses.primitives.directional import check_vocabularies
+from defenses.primitives.keyed import CHUNK, Key, bits, full, green, marked, ngrams, secrets, verdict
+from defenses.primitives.operators import tilt
 from spiritsafe.attack import Example
 from spiritsafe.defense import Cost, Needs, Preparation, Rows, Verdict
 from spiritsafe.errors import UserError

@@ -15,7 +15,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from defenses.antidistillation import Antidistillation
-from defenses.operators import margin_tilt
+from defenses.primitives.operators import margin_tilt
 from spiritsafe.defense import Defense, Needs, Rows
 from spiritsafe.errors import UserError
 

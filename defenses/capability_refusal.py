@@ -3,14 +3,14 @@
 Industry practice (Anthropic reports such a classifier), no published algorithm or default. Breakers: splitting a
 task into harmless-looking parts, role or grading reframing, translation. Its price is the refusal of honest
 requests that look alike, so it is measured on traffic the classifier was not fitted to. Deviates: a linear classifier
-in place of an embedding probe and a judge (defenses/queries.py).
+in place of an embedding probe and a judge (defenses/primitives/queries.py).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from defenses.queries import QueryClassifier
+from defenses.primitives.queries import QueryClassifier
 from spiritsafe.account import Account
 from spiritsafe.defense import ALLOW, Decision, Defense, Needs, Preparation
 from spiritsafe.errors import UserError

@@ -4,14 +4,14 @@ Industry practice (Anthropic reports classifiers over API traffic, 2026), no pub
 changes nothing; account_ban and every defense that reads the risk act on it. Breakers: benign mixing, since cover
 traffic lowers the share; Sybil splitting, since no account then asks ``minimum`` times; and what breaks the classifier
 (splitting a task, reframing, translation). Its price is the honest user who needs a protected capability and nothing
-else. Deviates: a linear classifier of prompts (defenses/queries.py) in place of an embedding probe and a judge.
+else. Deviates: a linear classifier of prompts (primitives/queries.py) in place of an embedding probe and a judge.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from defenses.queries import QueryClassifier
+from defenses.primitives.queries import QueryClassifier
 from spiritsafe.account import Account
 from spiritsafe.defense import Defense, Needs, Preparation
 from spiritsafe.errors import UserError

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from defenses.directional import check_vocabularies
-from defenses.lessons import Lessons
-from defenses.retrained import Repelled, divergence
+from defenses.primitives.directional import check_vocabularies
+from defenses.primitives.lessons import Lessons
+from defenses.primitives.retrained import Repelled, divergence
 from spiritsafe.defense import Needs, Preparation
 from spiritsafe.errors import UserError
 from spiritsafe.models import LanguageModel

@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from defenses.directional import DirectionalScore, check_vocabularies
-from defenses.gradient import trace_gradient
-from defenses.operators import redirect
+from defenses.primitives.directional import DirectionalScore, check_vocabularies
+from defenses.primitives.gradient import trace_gradient
+from defenses.primitives.operators import redirect
 from spiritsafe.defense import Cost, Defense, Needs, Preparation, Rows
 from spiritsafe.errors import UserError
 from spiritsafe.models import LanguageModel

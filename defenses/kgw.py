@@ -7,7 +7,7 @@ Published defaults: γ = 0.25, δ = 2, h = 4 (self-hash); here h = 2, since a st
 hardly longer ones (arXiv 2502.11598). The audit is the radioactivity test of a closed model (arXiv 2402.14904): green
 hits among unique (window, token) pairs of the suspect's own completions, p = P(Binomial(N, γ) >= hits). Breakers:
 subtracting the inferred lists at inference, paraphrase of the training text (both 2502.11598). Deviates: each token
-is green with probability γ on its own (defenses/keyed.py), no self-hash; what the suspect is
+is green with probability γ on its own (defenses/primitives/keyed.py), no self-hash; what the suspect is
 prompted with is taken to be unmarked.
 """
 
@@ -18,8 +18,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from defenses.calibrated import Calibrated
-from defenses.keyed import Key, binomial_test, green, marked, observations, secrets
+from defenses.primitives.calibrated import Calibrated
+from defenses.primitives.keyed import Key, binomial_test, green, marked, observations, secrets
 from spiritsafe.attack import Example
 from spiritsafe.defense import Needs, Rows, Verdict
 from spiritsafe.errors import UserError

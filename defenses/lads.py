@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import torch
 
-from defenses.keyed import Key, secrets
+from defenses.primitives.keyed import Key, secrets
 from spiritsafe.account import Account
 from spiritsafe.defense import Defense, Needs
 from spiritsafe.errors import UserError

@@ -19,8 +19,8 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from defenses.directional import check_vocabularies
-from defenses.operators import blend, share_within
+from defenses.primitives.directional import check_vocabularies
+from defenses.primitives.operators import blend, share_within
 from spiritsafe.defense import Cost, Defense, Needs, Preparation, Rows
 from spiritsafe.errors import UserError
 from spiritsafe.models import LanguageModel

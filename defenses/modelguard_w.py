@@ -4,7 +4,7 @@ Tang et al., USENIX Security 2024; for an attacker who does not know the defense
     min Σ y'_i log(y_i + 1e-6)   s.t.   ‖y' − y‖₁ <= ε,   y' ∈ Δ,   y'_top >= y'_j + 1e-4
 
 Default: ε = 1. Breakers: training on the top token alone, which is the floor by construction; table inversion (partial
-Bayes), since the map is deterministic. Deviates: solved exactly for all rows at once (defenses/guarded.py) in place of
+Bayes), since the map is deterministic. Deviates: solved exactly, all rows at once (primitives/guarded.py) in place of
 a solver of integer programs; a row that leads by less than 1e-4 keeps the lead it has.
 """
 
@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from defenses.guarded import redirect_below_top
+from defenses.primitives.guarded import redirect_below_top
 from spiritsafe.defense import Defense, Needs, Rows
 from spiritsafe.errors import UserError
 

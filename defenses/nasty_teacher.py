@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from defenses.retrained import Repelled, divergence, trainable, weights
+from defenses.primitives.retrained import Repelled, divergence, trainable, weights
 from spiritsafe.defense import Preparation
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from defenses.calibrated import Calibrated
+from defenses.primitives.calibrated import Calibrated
 from spiritsafe.defense import Needs, Preparation
 from spiritsafe.models import LanguageModel
 

@@ -9,7 +9,7 @@ strays far in length is not shown.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from defenses.rewriter import Reworded
+from defenses.primitives.rewriter import Reworded
 from spiritsafe.defense import Needs
 
 

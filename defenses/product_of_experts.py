@@ -14,9 +14,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from defenses.calibrated import Calibrated
-from defenses.directional import check_vocabularies
-from defenses.operators import blend
+from defenses.primitives.calibrated import Calibrated
+from defenses.primitives.directional import check_vocabularies
+from defenses.primitives.operators import blend
 from spiritsafe.defense import Cost, Needs, Preparation, Rows
 from spiritsafe.models import LanguageModel
 

@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from defenses.queries import FEATURES, features
+from defenses.primitives.queries import FEATURES, features
 from spiritsafe.account import Account
 from spiritsafe.defense import Decision, Defense, Needs, Preparation
 from spiritsafe.errors import UserError

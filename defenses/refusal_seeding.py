@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from defenses.queries import QueryClassifier
-from defenses.sentences import drawn, reasons, with_reasoning
+from defenses.primitives.queries import QueryClassifier
+from defenses.primitives.sentences import drawn, reasons, with_reasoning
 from spiritsafe.defense import Defense, Preparation
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import END_THINK, Message, Reply, Request

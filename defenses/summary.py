@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from defenses.rewriter import Rewriter, instructed
-from defenses.sentences import assemble, reasons, steps, with_reasoning
+from defenses.primitives.rewriter import Rewriter, instructed
+from defenses.primitives.sentences import assemble, reasons, steps, with_reasoning
 from spiritsafe.defense import Cost, Defense, Preparation
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Reply, Request

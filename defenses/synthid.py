@@ -6,7 +6,7 @@ Dathathri et al., Nature 634 (2024).
 Published defaults: m = 30 layers, n = 5, no context marked twice among the last 1,024; here n = 3, since a student
 takes over n = 2 and 3 and hardly more (arXiv 2502.11598). The audit is its mean detector over unique (window, token)
 pairs of the suspect's own completions: p = P(Binomial(N m, 1/2) >= ones). Breakers: as of KGW (2502.11598). Deviates:
-the layers' bits are those of one 64-bit hash (defenses/keyed.py); contexts are compared, not hashed, within one
+the layers' bits are those of one 64-bit hash (primitives/keyed.py); contexts are compared, not hashed, within one
 completion; the tournament is held at the row's temperature but before its top-p, so it is unbiased for top_p = 1
 only. Greedy rows are unchanged.
 """
@@ -18,7 +18,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from defenses.keyed import Key, binomial_test, full, observations, secrets, vocabulary_bits
+from defenses.primitives.keyed import Key, binomial_test, full, observations, secrets, vocabulary_bits
 from spiritsafe.attack import Example
 from spiritsafe.defense import Defense, Needs, Rows, Verdict
 from spiritsafe.errors import UserError

@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from defenses.keyed import bits
+from defenses.primitives.keyed import bits
 from spiritsafe.defense import Defense, Needs, Rows
 from spiritsafe.errors import UserError
 from spiritsafe.models import LanguageModel

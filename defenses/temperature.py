@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from defenses.calibrated import Calibrated
+from defenses.primitives.calibrated import Calibrated
 from spiritsafe.defense import Needs, Rows
 
 

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from defenses.rewriter import Reworded
-from defenses.sentences import assemble, steps
+from defenses.primitives.rewriter import Reworded
+from defenses.primitives.sentences import assemble, steps
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Request
 

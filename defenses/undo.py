@@ -23,8 +23,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from defenses.lessons import Lesson, Lessons
-from defenses.retrained import Retrained, divergence, trainable, weights
+from defenses.primitives.lessons import Lesson, Lessons
+from defenses.primitives.retrained import Retrained, divergence, trainable, weights
 from spiritsafe.defense import Preparation
 from spiritsafe.errors import UserError
 

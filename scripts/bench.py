@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import transformers
 
+from scripts.bench_defenses import defended
 from scripts.bench_demo import demo
 from scripts.bench_real_size import real_size
 from scripts.bench_rounds import compare
@@ -24,7 +25,7 @@ from spiritsafe import models
 from spiritsafe.errors import UserError
 from student.training import Recipe
 
-PARTS = ("serving", "antidistillation", "training", "demo", "real-size")
+PARTS = ("serving", "antidistillation", "defenses", "training", "demo", "real-size")
 
 
 def hardware() -> dict[str, Any]:
@@ -55,6 +56,9 @@ def reference(part: str, options: argparse.Namespace) -> dict[str, Any]:
     elif part == "antidistillation":
         title, target = f"serving with antidistillation: {served}, proxy of {sizes['student']:,}", 2.0
         sides = defended_sides(teacher, student, load(options.requests), options.batch, options.strength, traces(64))
+    elif part == "defenses":
+        found = defended(teacher, student, load(options.requests), options.batch, options.rounds, traces(64))
+        return {"weights": sizes, "dtype": "float32", **found}
     else:
         title = f"training: {options.rows} rows, {options.epochs} epochs, 64 rows a step, float32, {sizes['student']:,}"
         target = 2.0

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig, Qwen2Config
 
+from scripts.bench_defenses import defended
 from scripts.bench_rounds import compare
 from scripts.bench_serving import defended_sides, plain_sides
 from scripts.bench_training import training_sides
@@ -69,6 +70,7 @@ def real_size(
     found["antidistillation"] = compare(f"real size: antidistillation, {served}", sides, rounds, 2.0)
     ideal = serving_ideal(requests, teacher, [teacher, student, student], batch, peak)
     share(found["antidistillation"], ideal)
+    found["defenses"] = defended(teacher, student, requests, batch, rounds, examples[:64])
     recipe = Recipe(len(examples) * 2 // 64, 1e-5, accumulation=4, dtype="bfloat16")
     sides = training_sides(student, examples, 2, recipe)
     found["training"] = compare(f"real size: training, {len(examples)} rows, 64 a step", sides, rounds, 2.0)

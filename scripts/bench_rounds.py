@@ -13,10 +13,13 @@ import torch
 Side = Callable[[], int]  # does the work and returns how many useful tokens came of it
 
 
-def compare(title: str, sides: Mapping[str, Side], rounds: int, target: float) -> dict[str, Any]:
+def compare(
+    title: str, sides: Mapping[str, Side], rounds: int, target: float, *, at_most: bool = False
+) -> dict[str, Any]:
     """Tokens a second of every side, and the first side's ratio over each other one: median, lowest and highest round.
 
-    ``target`` is what the ratio over the second side should reach. One more round, the first, is not counted.
+    ``target`` is what the ratio over the second side should reach, or with ``at_most`` what none may exceed. One more
+    round, the first, is not counted.
     """
     print(f"\n{title}", flush=True)
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
@@ -34,13 +37,14 @@ def compare(title: str, sides: Mapping[str, Side], rounds: int, target: float) -
         other: spread([a / b for a, b in zip(rates[ours], rates[other], strict=True)]) for other in (baseline, *more)
     }
     for other, ratio in ratios.items():
-        aim = f", target {target:g}" if other == baseline else ""
+        aim = f", at most {target:.2f}" if at_most else f", target {target:g}" if other == baseline else ""
         print(f"  {ours} / {other}: {ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}){aim}")
     return {
         "title": title,
         "tokens_per_second": {name: spread(rate) for name, rate in rates.items()},
         "ratios": ratios,
         "target": target,
+        "at_most": at_most,
         "runs": runs,
     }
 

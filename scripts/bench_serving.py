@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import DynamicCache, LogitsProcessor, PreTrainedModel
 
 from defenses.antidistillation import Antidistillation
-from defenses.directional import DirectionalScore
+from defenses.primitives.directional import DirectionalScore
 from scripts.bench_rounds import Side
 from scripts.reference_card import SAMPLING
 from spiritsafe.attack import Example, demonstrations

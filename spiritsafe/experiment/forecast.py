@@ -42,6 +42,8 @@ def _pair(lab: Lab, arm: Arm) -> tuple[Stage, Stage]:
 def _pace(kind: str, pairs: Iterable[tuple[Stage, Stage]]) -> float:
     """Median seconds of both stages of those that are complete, or what they took when this was written."""
     known = [
-        first.manifest.seconds + second.manifest.seconds for first, second in pairs if first.complete and second.complete
+        first.manifest.seconds + second.manifest.seconds
+        for first, second in pairs
+        if first.complete and second.complete
     ]
     return median(known) if known else PACE[kind]

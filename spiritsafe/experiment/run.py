@@ -135,7 +135,7 @@ class _Students:
 
 
 def cores() -> int:
-    """How many students are trained at a time. Tiny students train fastest one to a core; on a GPU they would only queue."""
+    """Students trained at a time: tiny ones train fastest one to a core, on a GPU they would only queue."""
     import torch
 
     return 1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1))

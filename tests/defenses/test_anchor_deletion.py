@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scripted import alone, thinking
 
 from defenses.anchor_deletion import AnchorDeletion
-from defenses.sentences import steps
+from defenses.primitives.sentences import steps
 from spiritsafe.attack import Example
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import END_THINK, THINK, Message, Outcome, Reply, Request

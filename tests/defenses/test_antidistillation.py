@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defenses.antidistillation import Antidistillation
-from defenses.directional import DirectionalScore
+from defenses.primitives.directional import DirectionalScore
 from spiritsafe.errors import UserError
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from marked_text import Trigrams, served, tokens
 
 from defenses.antidistillation_fingerprint import AntidistillationFingerprint, learnable
-from defenses.keyed import green, secrets
+from defenses.primitives.keyed import green, secrets
 from spiritsafe.defense import Cost
 from spiritsafe.errors import UserError
 

@@ -5,7 +5,7 @@ import torch
 from defense_fakes import FakePreparation
 
 from defenses.capability_refusal import CapabilityRefusal
-from defenses.queries import bags, features, fit, scores
+from defenses.primitives.queries import bags, features, fit, scores
 from spiritsafe.account import Account
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Message, Outcome, Request

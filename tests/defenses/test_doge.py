@@ -6,8 +6,8 @@ from defense_fakes import FakePreparation, tiny
 from retrained_fakes import Thoughts, thinker
 
 from defenses.doge import Doge, head_inputs
-from defenses.lessons import Lessons
-from defenses.retrained import divergence
+from defenses.primitives.lessons import Lessons
+from defenses.primitives.retrained import divergence
 from spiritsafe.errors import UserError
 
 

@@ -11,7 +11,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 from retrained_fakes import thinker
 
-from defenses.calibrated import Calibrated
+from defenses.primitives.calibrated import Calibrated
 from spiritsafe.account import Account
 from spiritsafe.defense import Needs, overrides
 from spiritsafe.exchange import Message, Outcome, Request, Sampling

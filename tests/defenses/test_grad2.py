@@ -9,7 +9,7 @@ import defenses.antidistillation
 import defenses.grad2
 from defenses.antidistillation import Antidistillation
 from defenses.grad2 import Grad2
-from defenses.gradient import trace_gradient
+from defenses.primitives.gradient import trace_gradient
 from spiritsafe.errors import UserError
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from defenses.guarded import redirect_below_top
 from defenses.modelguard_w import ModelguardW
+from defenses.primitives.guarded import redirect_below_top
 from spiritsafe.errors import UserError
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from retrained_fakes import Thoughts, thinker
 
-from defenses.lessons import Lessons
 from defenses.nasty_teacher import NastyTeacher
-from defenses.retrained import divergence
+from defenses.primitives.lessons import Lessons
+from defenses.primitives.retrained import divergence
 
 
 def trained(preparation, **options):

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from showing import FAMILIES
 
+from defenses.primitives.queries import FEATURES, features
 from defenses.proof_of_work import ProofOfWork, bits
-from defenses.queries import FEATURES, features
 from spiritsafe.account import Account
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Message, Outcome, Request

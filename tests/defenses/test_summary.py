@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import alone, scripted, thinking
 
-from defenses.sentences import steps
+from defenses.primitives.sentences import steps
 from defenses.summary import Summary
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Message, Outcome, Reply, Request

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from marked_text import served, tokens
 from scipy.stats import binom
 
-from defenses.keyed import bits, secrets
+from defenses.primitives.keyed import bits, secrets
 from defenses.synthid import SynthID, tournament
 from spiritsafe.errors import UserError
 

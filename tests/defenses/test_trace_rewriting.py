@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted import alone, scripted, thinking
 
-from defenses.sentences import steps
+from defenses.primitives.sentences import steps
 from defenses.trace_rewriting import TraceRewriting, part
 from spiritsafe.account import Account
 from spiritsafe.errors import UserError

@@ -5,8 +5,8 @@ import pytest
 import torch
 from retrained_fakes import Thoughts, thinker
 
-from defenses.lessons import Lessons
-from defenses.retrained import trainable
+from defenses.primitives.lessons import Lessons
+from defenses.primitives.retrained import trainable
 from defenses.undo import Undo, shake
 from spiritsafe.errors import UserError
 

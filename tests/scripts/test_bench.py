@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from defenses.directional import DirectionalScore, norm
+from defenses.primitives.directional import DirectionalScore, norm
 from scripts import bench, bench_demo, bench_real_size
 from scripts.bench_real_size import SHARED, conversations, random_model, real_size, serving_ideal
 from scripts.bench_rounds import compare

@@ -3,7 +3,7 @@ import torch
 from defense_fakes import FakePreparation
 from retrained_fakes import thinker
 
-from defenses.lessons import Lessons, reasoning_span
+from defenses.primitives.lessons import Lessons, reasoning_span
 from spiritsafe.attack import Example
 from spiritsafe.exchange import Message
 

@@ -5,7 +5,7 @@ import torch
 from defense_fakes import tiny
 from torch import nn
 
-from defenses.paired import pair
+from defenses.primitives.paired import pair
 
 FAMILIES = ["llama", "llama_tied", "qwen2", "gpt_neox"]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from defenses.paired import pair
+from defenses.primitives.paired import pair
 from spiritsafe.defense import Rows
 from spiritsafe.errors import UserError
 from spiritsafe.models import LanguageModel

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from defenses.calibrated import Calibrated
-from defenses.directional import norm
-from defenses.lessons import Lessons
+from defenses.primitives.calibrated import Calibrated
+from defenses.primitives.directional import norm
+from defenses.primitives.lessons import Lessons
 from spiritsafe.defense import Needs, Preparation
 from spiritsafe.errors import UserError
 from spiritsafe.models import LanguageModel

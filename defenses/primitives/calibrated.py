@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from defenses.calibrate import Calibration, to_utility_loss
+from defenses.primitives.calibrate import Calibration, to_utility_loss
 from spiritsafe.defense import Defense, Preparation
 from spiritsafe.errors import UserError
 

@@ -9,7 +9,7 @@ from retrained_fakes import Thoughts, thinker
 
 from defenses.doge import Doge
 from defenses.nasty_teacher import NastyTeacher
-from defenses.retrained import Repelled, Retrained, divergence
+from defenses.primitives.retrained import Repelled, Retrained, divergence
 from defenses.undo import Undo
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Message, Request, Sampling

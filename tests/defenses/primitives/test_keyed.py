@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, chisquare, kstest
 
-from defenses.keyed import binomial_tail, binomial_test, bits, green, marked, ngrams, observations, secrets
+from defenses.primitives.keyed import binomial_tail, binomial_test, bits, green, marked, ngrams, observations, secrets
 from spiritsafe.attack import Example
 from spiritsafe.errors import UserError
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from defenses.sentences import assemble, drawn, reasons, with_reasoning
+from defenses.primitives.sentences import assemble, drawn, reasons, with_reasoning
 from spiritsafe.defense import Cost, Defense, Preparation
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import END_THINK, THINK, Message, Reply, Request

@@ -3,7 +3,7 @@ import torch
 from defense_fakes import tiny
 from scripted import scripted
 
-from defenses.rewriter import Rewriter
+from defenses.primitives.rewriter import Rewriter
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Message
 

@@ -5,7 +5,7 @@ from defense_fakes import FakePreparation
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from defenses.calibrate import to_utility_loss
+from defenses.primitives.calibrate import to_utility_loss
 from spiritsafe.defense import Defense
 from spiritsafe.errors import UserError
 

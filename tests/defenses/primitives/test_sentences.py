@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defenses.sentences import assemble, drawn, reasons, steps, with_reasoning
+from defenses.primitives.sentences import assemble, drawn, reasons, steps, with_reasoning
 from spiritsafe.exchange import Logprobs, Message, Outcome, Reply, Request, Usage
 
 REQUEST = Request("r", (Message("user", "6 x 7?"),))

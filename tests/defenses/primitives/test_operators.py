@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from defenses.operators import blend, margin_tilt, redirect, share_within, tilt
+from defenses.primitives.operators import blend, margin_tilt, redirect, share_within, tilt
 
 
 def drawn(seed, rows=6, vocabulary=8, heat=2.0):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from defenses.directional import norm
-from defenses.lessons import Lessons
+from defenses.primitives.directional import norm
+from defenses.primitives.lessons import Lessons
 from spiritsafe.attack import Example
 from spiritsafe.errors import UserError
 from spiritsafe.models import LanguageModel

@@ -4,7 +4,7 @@ import pytest
 import torch
 from defense_fakes import fake_rows, tiny
 
-from defenses.directional import DirectionalScore, check_vocabularies, norm
+from defenses.primitives.directional import DirectionalScore, check_vocabularies, norm
 from spiritsafe.errors import UserError
 
 

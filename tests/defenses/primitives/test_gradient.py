@@ -2,7 +2,7 @@ import pytest
 import torch
 from defense_fakes import FakePreparation, mean_nll, tiny
 
-from defenses.gradient import trace_gradient
+from defenses.primitives.gradient import trace_gradient
 from spiritsafe.errors import UserError
 
 
