@@ -81,6 +81,9 @@ def _concerns(override: str, names: list[str]) -> bool:
 
 
 def experiment(config: DictConfig) -> None:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # many small models would draw many small bars over ours
     lab = Lab(resolve(config), PARTS, Store(Path(config.paths.store)))
     folder = Path(HydraConfig.get().runtime.output_dir)
     check(lab)
