@@ -123,9 +123,9 @@ def _results(results: Mapping[str, Any]) -> list[str]:
         "## Measured on the reference world",
         "",
         f"By `{results['command']}`: the attacked student after {', '.join(f'{size:,}' for size in budgets)} "
-        f"exchanges, {results['rows']['none']['seeds']} seeds, 95 % intervals; the report's page says what the "
-        "columns mean. A negative number after a name is the loss of served accuracy, in points, that it was calibrated to on other "
-        "items; UC is what it came to.",
+        f"exchanges, {results['rows']['none']['seeds']} seeds, 95 % intervals; a report's page says what the columns "
+        "mean. A negative number after a name is the loss of served accuracy, in points, that it was calibrated to on "
+        "other items; UC is what it came to.",
         "",
         f"| defense | {' | '.join(HEADINGS)} |",
         f"|---|{'---|' * len(HEADINGS)}",

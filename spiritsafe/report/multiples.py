@@ -21,22 +21,26 @@ def crowded(rows: Sequence[Row]) -> bool:
     return len({family(row["defense"]) for row in rows}) > CROWD
 
 
-def budgets(rows: Sequence[Row], column: str, controls: Sequence[str] = ()) -> Figure | None:
-    """A headline column against the query budget: a panel a defense, a shade a strength; controls are hollow."""
+def budgets(
+    rows: Sequence[Row], column: str, references: Sequence[Row] = (), controls: Sequence[str] = ()
+) -> Figure | None:
+    """A headline column against the query budget: a panel a defense, a shade a strength; controls are hollow. Behind
+    them the undefended teacher's and the oracle's students."""
     drawn = [row for row in rows if known([row[column]])]
     names = list(dict.fromkeys(family(row["defense"]) for row in drawn if row["defense"] != NO_DEFENSE))
     if not names:
         return None
     down, checkpoints = ceil(len(names) / ACROSS), sorted({row["exchanges"] for row in rows})
-    bare = [row for row in drawn if row["defense"] == NO_DEFENSE]
+    oracle = [row for row in references if row["defense"] == "oracle" and known([row[column]])]
+    behind = [([row for row in drawn if row["defense"] == NO_DEFENSE], (0, (4, 2))), (oracle, (0, (1, 1)))]
     with panels(9.6, 1.0 + 1.75 * down, down, ACROSS, sharex=True, sharey=True) as (figure, axes):
         for spare in axes[len(names) :]:
             spare.set_visible(False)
         for place, (name, panel) in enumerate(zip(names, axes, strict=False)):
-            if bare:
+            for curve, dashes in behind:
                 panel.plot(
-                    [row["exchanges"] for row in bare], spread([row[column] for row in bare])[0],
-                    color=MUTED, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1,
+                    [row["exchanges"] for row in curve], spread([row[column] for row in curve])[0],
+                    color=MUTED, linewidth=1.2, linestyle=dashes, zorder=1,
                 )  # fmt: skip
             mine = [row for row in drawn if family(row["defense"]) == name]
             strengths = [list(group) for _, group in groupby(mine, key=lambda row: row["defense"])]
@@ -56,6 +60,7 @@ def budgets(rows: Sequence[Row], column: str, controls: Sequence[str] = ()) -> F
             panel.xaxis.set_minor_locator(NullLocator())
             panel.set_xticks(checkpoints, [compact(budget) for budget in checkpoints])
             panel.tick_params(labelsize=8)
-        figure.supxlabel("query budget (exchanges, log scale); dashed: undefended", fontsize=9)
+        said = "; dashed: undefended" + (", dotted: oracle student" if oracle else "")
+        figure.supxlabel(f"query budget (exchanges, log scale){said}", fontsize=9)
         figure.supylabel(capability(rows) if column == "CT" else "safety transfer ST", fontsize=9)
     return figure

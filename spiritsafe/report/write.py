@@ -55,8 +55,8 @@ def _few(rows: list[Row], content: Content, facts: Facts) -> dict[str, Figure | 
 def _crowded(rows: list[Row], content: Content, facts: Facts) -> dict[str, Figure | None]:
     return {
         "utility": frontier.utility(rows, content.references, facts.controls),
-        "budget": multiples.budgets(rows, "CT", facts.controls),
-        "safety": multiples.budgets(rows, "ST", facts.controls),
+        "budget": multiples.budgets(rows, "CT", content.references, facts.controls),
+        "safety": multiples.budgets(rows, "ST", content.references, facts.controls),
     }
 
 

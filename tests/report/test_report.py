@@ -317,17 +317,18 @@ def crowd(items: Table, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return many
 
 
-def test_a_crowd_gets_a_panel_each(crowd: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+def test_a_crowd_gets_a_panel_each(crowd: list[dict[str, Any]], rows: list[dict[str, Any]], content: Content) -> None:
     assert multiples.crowded(crowd)
     assert not multiples.crowded(rows)
-    figure = multiples.budgets(crowd, "CT", ("b",))
+    figure = multiples.budgets(crowd, "CT", content.references, ("b",))
     assert figure is not None
     titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
     assert titles == ["a", "b (control)", *"cdefgh"]
     bare = [row["CT"]["value"] for row in crowd if row["defense"] == "none"]
     for axes in figure.axes:
-        behind, *curves = [line for line in axes.lines if len(line.get_xdata()) == len(campaign.CHECKPOINTS)]
+        behind, oracle, *curves = [line for line in axes.lines if len(line.get_xdata()) == len(campaign.CHECKPOINTS)]
         np.testing.assert_allclose(behind.get_ydata(), bare)
+        assert oracle.get_ydata()[-1] > 0.9
         assert [line.get_alpha() for line in curves if line.get_marker() == "o"] == list(multiples.SHADES)
 
 
