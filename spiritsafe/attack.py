@@ -1,13 +1,18 @@
 """The parts of an attack: who asks what, how, from which account, and what becomes of the replies."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from spiritsafe.account import Account
-from spiritsafe.exchange import END_THINK, Exchange, Message, Request
+from spiritsafe.exchange import END_THINK, Exchange, Message, Reply, Request
 from spiritsafe.interface import Interface
 from spiritsafe.task import Item, Task
+
+if TYPE_CHECKING:
+    from spiritsafe.models import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,10 @@ class PromptSource(Protocol):
 
 
 class Elicitor(Protocol):
+    """How a question is asked. It may also have ``follow_up(exchange) -> Request | None``, a further call about what
+    came back (its purpose is ``clean``: teacher-as-cleaner, teacher-as-judge; never about another follow-up), and
+    ``observe(exchanges)``."""
+
     def wrap(self, request_id: str, messages: Sequence[Message], interface: Interface) -> Request: ...
 
 
@@ -64,8 +73,37 @@ def demonstrations(item: Item) -> list[Example]:
     return rows
 
 
+@dataclass
+class Workshop:
+    """What an attacker has at home: tasks whose answers it can check, its student, and time to train it.
+
+    Nothing here reaches the teacher: that is the gateway's, and the ledger's, business alone. ``learn`` gives a copy of
+    the student trained on examples by the experiment's recipe, ``respond`` the replies of a model of the attacker's.
+    """
+
+    tasks: Sequence[Task]
+    seed: int
+    load: Callable[[], LanguageModel]
+    learn: Callable[[Sequence[Example]], LanguageModel]
+    respond: Callable[[LanguageModel, Sequence[Request]], list[Reply]]
+    examples: Callable[[Sequence[Exchange]], list[Example]]
+
+    @property
+    def student(self) -> LanguageModel:
+        return self.load()
+
+
 class Cleaner(Protocol):
+    """Which replies are kept, and what is left of them. A part that needs the attacker's own means has
+    ``equip(workshop)``, which is called before anything else; sources and refiners may have it too."""
+
     def clean(self, exchanges: Sequence[Exchange]) -> list[Exchange]: ...
+
+
+class Refiner(Protocol):
+    """What becomes of training rows: reworded, chosen among, weighed."""
+
+    def refine(self, examples: Sequence[Example]) -> list[Example]: ...
 
 
 @dataclass(frozen=True)
@@ -76,3 +114,9 @@ class Attack:
     elicitor: Elicitor
     accounts: AccountPool
     cleaners: Sequence[Cleaner] = ()
+    refiners: Sequence[Refiner] = ()
+
+
+def equipped(part: object, workshop: Workshop) -> None:
+    if equip := getattr(part, "equip", None):
+        equip(workshop)

@@ -31,6 +31,10 @@ def harvest(
     """
     kept = deque(transcript.read_shards(folder))
     ready: deque[Episode] = deque()
+    errands: list[Exchange] = []  # replies that the elicitor may have something further to ask about
+    follow_up = getattr(attack.elicitor, "follow_up", lambda exchange: None)
+    parts: list[Any] = [attack.source, attack.elicitor, attack.accounts]
+    listeners = [part for part in parts if hasattr(part, "observe")]
     exchanges: list[Exchange] = []
     asked = begun = 0
     while not gateway.spent:
@@ -38,9 +42,16 @@ def harvest(
         ready.extend(Episode(f"{prompt.item.id}@{begun + place}", prompt) for place, prompt in enumerate(fresh))
         begun += len(fresh)
         going = {episode.request_id: episode for episode in (ready.popleft() for _ in range(min(window, len(ready))))}
-        if not going:
-            break
         calls = []
+        for about in errands:
+            request = follow_up(about)
+            if request is not None:
+                account, time = attack.accounts.assign(request, asked)
+                calls.append(call(request, account, time, about.task, about.item, about.turn, "clean"))
+                asked += 1
+        if not going and not calls:
+            break
+        again = {each.request.id for each in calls}
         for name, episode in going.items():
             request = attack.elicitor.wrap(name, episode.messages, interface)
             account, time = attack.accounts.assign(request, asked)
@@ -49,18 +60,19 @@ def harvest(
             asked += 1
         if kept:
             served = []
-            while kept and kept[0].request.id in going:
+            while kept and kept[0].request.id in (going.keys() | again):
                 served.append(kept.popleft())
             gateway.replay(served)
             if not kept:
                 state.restore(folder, gateway.defenses, len(exchanges) + len(served))
         else:
             served = _serve(gateway, calls, len(exchanges), folder)
-        attack.source.observe(served)
-        attack.accounts.observe(served)
+        for listener in listeners:
+            listener.observe(served)
         exchanges += served
         on_exchange(len(served))
-        for exchange in served:
+        errands = [exchange for exchange in served if exchange.request.id in going]
+        for exchange in errands:
             episode = going[exchange.request.id]
             if exchange.sample == 0 and episode.hear(exchange.reply):
                 ready.append(episode)

@@ -77,7 +77,7 @@ class Keys:
 
     def harvest_key(self, stack: str) -> str:
         inputs = [self.serving_key(stack)]
-        attack = {name: part for name, part in self.config["attack"].items() if name != "cleaners"}
+        attack = {name: part for name, part in self.config["attack"].items() if name not in ("cleaners", "refiners")}
         names, parts = ["budget", "task", "harvest"], self.parts
         return self._key(
             "harvest", stack, names, {"attack": attack}, inputs, harvest.harvest, parts.gateway, parts.ledger
@@ -91,7 +91,8 @@ class Keys:
             more |= {"task": self.config["task"], "public": self.config["measure"]["public"]}
         else:
             inputs.append(self.harvest_key(arm.stack or NONE))
-            more |= {"exchanges": arm.exchanges, "cleaners": self.config["attack"].get("cleaners", [])}
+            kept = {name: self.config["attack"].get(name, []) for name in ("cleaners", "refiners")}
+            more |= {"exchanges": arm.exchanges, "control_objective": self.config["control_objective"], **kept}
         return self._key("distill", arm, names, more, inputs, *code)
 
     def examine_key(self, arm: Arm) -> str:

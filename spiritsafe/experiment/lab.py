@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 from spiritsafe import models
-from spiritsafe.attack import Attack, Example
+from spiritsafe.attack import Attack, Example, Workshop, equipped
 from spiritsafe.budget import Budget
 from spiritsafe.defense import Verdict, overrides
+from spiritsafe.exchange import Reply, Request
 from spiritsafe.experiment import audit, examine, harvest, lessons
 from spiritsafe.experiment.calibration import Calibration, costs, prepare
 from spiritsafe.experiment.keys import NONE, Arm, Keys, suspects
@@ -65,7 +66,9 @@ class Lab(Keys):
 
     def recipe_of(self, arm: Arm) -> Any:
         """Equal steps for all arms of a checkpoint: the recipe's, or fewer where these would be too many passes."""
-        rows = arm.exchanges or int(self.config["measure"]["public"])
+        return self.recipe_for(arm.exchanges or int(self.config["measure"]["public"]))
+
+    def recipe_for(self, rows: int) -> Any:
         most = ceil(int(self.config["passes"]) * rows / self.recipe.batch_size)
         return replace(self.recipe, steps=max(1, min(self.recipe.steps, most)))
 
@@ -89,9 +92,24 @@ class Lab(Keys):
     def attack(self) -> Attack:
         """The attack, its prompt source completed by what only the experiment knows."""
         attack: Attack = build(self.config["attack"])
-        if not callable(attack.source):
-            return attack
-        return replace(attack, source=attack.source(tasks=self.tasks, seed=self.seed, size=self.budget.exchanges))
+        if callable(attack.source):
+            source = attack.source(tasks=self.tasks, seed=self.seed, size=self.budget.exchanges)
+            attack = replace(attack, source=source)
+        return attack
+
+    def workshop(self, seed: int) -> Workshop:
+        """What the attacker has at home, with its training seed."""
+
+        def learn(rows: Sequence[Example]) -> LanguageModel:
+            recipe, objective = self.recipe_for(len(rows)), build(self.config["control_objective"])
+            kept = {"seed": seed, "same_tokenizer": self.same_tokenizer}
+            return cast(LanguageModel, self.parts.train(self.student, rows, objective, recipe, **kept)[0])
+
+        def respond(model: LanguageModel, requests: Sequence[Request]) -> list[Reply]:
+            alone = self.parts.alone(model, seed=seed, batch_size=self.batch_size)
+            return cast(list[Reply], alone.respond(requests))
+
+        return Workshop(self.tasks, seed, lambda: self.student, learn, respond, self.parts.examples)
 
     def harvested(self, stack: str, tick: Tick = _silent) -> Stage:
         """The transcript of the campaign against a stack."""
@@ -102,6 +120,7 @@ class Lab(Keys):
         ) as folder:
             if folder is not None:
                 attack = self.attack()
+                equipped(attack.source, self.workshop(self.seed))
                 defenses, notes["defenses"] = self.served(stack)
                 gateway = self.parts.gateway(
                     self.teacher,
@@ -251,7 +270,7 @@ class Lab(Keys):
         if arm.name == "self":
             respond = self.parts.alone(self.student, seed=self.seed, batch_size=self.batch_size).respond
             return lessons.self_taught(exchanges, self.tasks, self.seed, respond, self.interface.sampling)
-        rows = lessons.attacked(exchanges, self.attack().cleaners, self.parts.examples)
+        rows = lessons.attacked(exchanges, self.attack(), self.workshop(arm.seed))
         return lessons.unrelated(rows, self.seed) if arm.name == "random" else rows
 
     def items(self, stage: Stage) -> list[dict[str, Any]]:

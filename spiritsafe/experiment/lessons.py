@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 
-from spiritsafe.attack import Cleaner, Example, Prompt, demonstrations
+from spiritsafe.attack import Attack, Example, Prompt, Workshop, demonstrations, equipped
 from spiritsafe.defense import Respond
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Exchange, Sampling
@@ -13,13 +13,16 @@ from spiritsafe.experiment.episode import play
 from spiritsafe.task import Item, Kind, Split, Task
 
 
-def attacked(
-    exchanges: Sequence[Exchange], cleaners: Sequence[Cleaner], to_examples: Callable[..., list[Example]]
-) -> list[Example]:
-    """S_att: the replies, cleaned."""
-    for cleaner in cleaners:
+def attacked(exchanges: Sequence[Exchange], attack: Attack, workshop: Workshop) -> list[Example]:
+    """S_att: the replies, cleaned, then made into rows, refined. Nothing is made of nothing."""
+    for cleaner in attack.cleaners:
+        equipped(cleaner, workshop)
         exchanges = cleaner.clean(exchanges)
-    return to_examples(exchanges)
+    rows = workshop.examples(exchanges)
+    for refiner in attack.refiners if rows else ():
+        equipped(refiner, workshop)
+        rows = refiner.refine(rows)
+    return rows
 
 
 def public(tasks: Sequence[Task], count: int, seed: int) -> list[Example]:
