@@ -20,6 +20,7 @@ from spiritsafe.errors import UserError
 from spiritsafe.experiment.check import check
 from spiritsafe.experiment.forecast import forecast
 from spiritsafe.experiment.lab import Lab
+from spiritsafe.experiment.ladder import published_ladder, rungs
 from spiritsafe.experiment.publish import TERMINAL, copy, first_figure, published
 from spiritsafe.experiment.run import arms, cores, run
 from spiritsafe.store.store import Store
@@ -84,9 +85,30 @@ def experiment(config: DictConfig) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # many small models would draw many small bars over ours
-    lab = Lab(resolve(config), PARTS, Store(Path(config.paths.store)))
+    plain, store = resolve(config), Store(Path(config.paths.store))
     folder = Path(HydraConfig.get().runtime.output_dir)
-    check(lab)
+    if "rungs" in plain["attack"]:
+        climb({name: Lab(rung, PARTS, store) for name, rung in rungs(plain).items()}, config, folder)
+    else:
+        lab = Lab(plain, PARTS, store)
+        check(lab)
+        attacked(lab, config, folder)
+
+
+def climb(labs: Mapping[str, Lab], config: DictConfig, folder: Path) -> None:
+    """Every attack of a ladder, checked before any begins, and the worst case of each defense."""
+    for lab in labs.values():
+        check(lab)
+    for name, lab in labs.items():
+        print(f"attack: {name}")
+        attacked(lab, config, folder / name)
+    shown = published_ladder(labs, {name: arms(lab.config) for name, lab in labs.items()}, folder)
+    Console(width=100).print(shown)
+    print(f"The worst case of each defense: {folder / 'ladder.md'}")
+
+
+def attacked(lab: Lab, config: DictConfig, folder: Path) -> None:
+    """One attack on every stack, from its first exchange to its page."""
     students = arms(lab.config)
 
     def first() -> None:

@@ -47,14 +47,14 @@ def terminal(content: Content) -> Group:
 
 def headline_table(rows: Sequence[Row]) -> Table:
     """One row a defense and checkpoint. UC and AC, the same at all checkpoints, stand in a defense's first row."""
-    table = _table("What was transferred")
+    table = plain_table("What was transferred")
     table.add_column("defense", overflow="fold", style="bold")
     table.add_column("budget", justify="right", no_wrap=True)
     heads = headings(rows, (*CURVE, "UC", "AC"))
     for name, heading in heads.items():
         table.add_column(heading, no_wrap=True, justify="right" if name == "AC" else "left")
     for defense, group in groupby(rows, key=lambda row: row["defense"]):
-        checkpoints, lines = list(group), _folded(defense)
+        checkpoints, lines = list(group), folded(defense)
         for place, row in enumerate(checkpoints):
             here = lines[place : place + 1] if place < len(checkpoints) - 1 else lines[place:]
             curve = [cell(row[column], marked=GATED not in heads[column]) for column in CURVE]
@@ -66,20 +66,20 @@ def headline_table(rows: Sequence[Row]) -> Table:
 
 def summary_table(content: Content) -> Table:
     """One row a defense: what it did over all budgets."""
-    table = _table("Over all budgets (OT at the largest)")
+    table = plain_table("Over all budgets (OT at the largest)")
     table.add_column("defense", overflow="fold", style="bold")
     heads = headings(content.last, SUMMARY)
     for heading in heads.values():
         table.add_column(heading, no_wrap=True)
     for row in content.last:
         cells = [cell(row[name], marked=GATED not in heading) for name, heading in heads.items()]
-        table.add_row("\n".join(_folded(row["defense"])), *cells)
+        table.add_row("\n".join(folded(row["defense"])), *cells)
     return table
 
 
 def costs_table(content: Content) -> Table:
     """One row a defense: what it costs to serve behind it, and whom."""
-    table = _table("What else it costs honest users, and the server")
+    table = plain_table("What else it costs honest users, and the server")
     table.add_column("defense", overflow="fold", style="bold", min_width=NAME)
     heads = headings(content.last, COSTS)
     for heading in heads.values():
@@ -89,7 +89,7 @@ def costs_table(content: Content) -> Table:
     for row in content.last:
         if row["defense"] != NO_DEFENSE:
             cells = [cell(row[name], marked=GATED not in heading) for name, heading in heads.items()]
-            table.add_row("\n".join(_folded(row["defense"])), *cells, *serving_cells(content, row["defense"]))
+            table.add_row("\n".join(folded(row["defense"])), *cells, *serving_cells(content, row["defense"]))
     return table
 
 
@@ -100,7 +100,7 @@ def serving_cells(content: Content, defense: str) -> list[str]:
 
 def ownership_table(content: Content) -> Table:
     """One row an ownership test: median p over seeds, and how often it tells a marked student from others."""
-    table = _table("Ownership: is the mark found in the students?")
+    table = plain_table("Ownership: is the mark found in the students?")
     for heading in ("defense", *OWNERSHIP.values()):
         table.add_column(heading, justify="left" if heading == "defense" else "right", overflow="fold")
     for name, row in content.facts.audits.items():
@@ -121,7 +121,7 @@ def headings(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
 
 def arms_table(content: Content) -> Table:
     """One row an arm, students at the largest budget: percentages with Wilson intervals."""
-    table = _table(f"Arms, in % (students at {content.checkpoints[-1]} exchanges)")
+    table = plain_table(f"Arms, in % (students at {content.checkpoints[-1]} exchanges)")
     table.add_column("arm", overflow="fold", style="bold")
     for heading, _ in PARTS.values():
         table.add_column(heading, no_wrap=True)
@@ -133,7 +133,7 @@ def arms_table(content: Content) -> Table:
             table.add_section()
             table.add_row(f"{ARMS[name]}:")
         for arm in group:
-            label = [f"  {line}" for line in _folded(arm["defense"])] if name in PER_DEFENSE else [ARMS[name]]
+            label = [f"  {line}" for line in folded(arm["defense"])] if name in PER_DEFENSE else [ARMS[name]]
             table.add_row("\n".join(label), *arm_cells(arm))
     return table
 
@@ -181,13 +181,13 @@ def markdown(content: Content) -> str:
     return "\n".join([*lines, "", legend(content), ""])
 
 
-def _folded(defense: str) -> list[str]:
+def folded(defense: str) -> list[str]:
     """A defense's name in lines that fit the first column, broken after an underscore or a plus."""
     lines = textwrap.wrap(defense_name(defense).replace("_", "_ "), NAME)
     return [line.replace("_ ", "_") for line in lines]
 
 
-def _table(title: str) -> Table:
+def plain_table(title: str) -> Table:
     return Table(
         title=f"\n{title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False, padding=0
     )

@@ -31,14 +31,14 @@ def write(folder: Path, rows: list[Row], items: pd.DataFrame, facts: Facts) -> t
     present = {name: figure for name, figure in drawn.items() if figure is not None}
     for name, figure in present.items():
         save(figure, folder / "figures", name)
-    _text(folder / "headline.json", _json(rows))
-    _text(folder / "headline.md", markdown(content))
-    _text(folder / "arms.json", _json(content.arms))
-    _text(folder / "costs.json", _json({"serving": facts.costs, "ownership": facts.audits}))
+    write_json(folder / "headline.json", rows)
+    write_text(folder / "headline.md", markdown(content))
+    write_json(folder / "arms.json", content.arms)
+    write_json(folder / "costs.json", {"serving": facts.costs, "ownership": facts.audits})
     with replacing(folder / "items.parquet") as path:
         items.to_parquet(path, index=False, compression="zstd")
     svgs = {name: (folder / "figures" / f"{name}.svg").read_text(encoding="utf-8") for name in present}
-    _text(folder / "report.html", page(content, svgs))
+    write_text(folder / "report.html", page(content, svgs))
     return folder / "report.html", content
 
 
@@ -69,10 +69,10 @@ def write_first_figure(folder: Path, rows: list[Row]) -> Path | None:
     return folder / "figures" / "first.png"
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+def write_json(path: Path, found: Any) -> None:
+    write_text(path, json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def _text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     with replacing(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")

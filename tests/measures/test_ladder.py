@@ -1,0 +1,49 @@
+"""The worst case over an attack set, on tables whose transfer is known exactly."""
+
+import pandas as pd
+import pytest
+from test_transfer import FORMAT, TARGETED, TEACHER, ledger, scored
+
+from spiritsafe.measures.ladder import ladder
+
+SERVED = [scored("defended", 1.0, (1.0, 0.0), defense=name) for name in ("none", "shield")]
+
+
+def rung(**skills: float | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """An attack whose students of each defense have these skills; None where nothing was left to train on."""
+    students = [
+        scored("attacked", skill, defense=name, exchanges=64, seeds=3)
+        for name, skill in skills.items()
+        if skill is not None
+    ]
+    spend = [row for name in skills for row in ledger(name, 64)]
+    return pd.concat([TEACHER, FORMAT, *SERVED, *students]), pd.DataFrame(spend)
+
+
+def test_the_worst_case_is_the_largest_transfer_and_says_whose():
+    found = ladder(
+        {"naive": rung(none=0.91, shield=0.1), "adaptive": rung(none=0.55, shield=0.55)}, TARGETED, resamples=300
+    )
+    undefended, shield = found
+    assert (undefended["worst"], shield["worst"]) == ("naive", "adaptive")
+    assert undefended["CT*"]["value"] == pytest.approx(0.9)
+    assert shield["CT*"]["value"] == pytest.approx(0.5)
+    for row in found:
+        each = [rung["CT"] for rung in row["rungs"].values()]
+        assert row["CT*"]["value"] == max(column["value"] for column in each)
+        assert row["CT*"]["low"] >= max(column["low"] for column in each) - 1e-9
+        assert row["CT*"]["high"] >= max(column["high"] for column in each) - 1e-9
+    assert shield["rungs"]["adaptive"]["completion_tokens"] == 3200
+
+
+def test_an_attack_with_nothing_left_counts_as_no_transfer():
+    shield = ladder(
+        {"naive": rung(none=0.91, shield=None), "same": rung(none=0.91, shield=None)}, TARGETED, resamples=50
+    )[1]
+    assert shield["CT*"]["value"] == 0
+    assert shield["rungs"]["naive"]["CT"]["value"] is None
+    mixed = ladder(
+        {"naive": rung(none=0.91, shield=None), "adaptive": rung(none=0.5, shield=0.55)}, TARGETED, resamples=50
+    )[1]
+    assert mixed["worst"] == "adaptive"
+    assert mixed["CT*"]["value"] == pytest.approx(0.5)
