@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spiritsafe.defense import Needs
 from spiritsafe.errors import UserError
+from spiritsafe.exchange import Message
 from spiritsafe.experiment.keys import NONE
 from spiritsafe.experiment.lab import Lab
 from spiritsafe.experiment.settings import build
@@ -35,7 +36,7 @@ def check(lab: Lab) -> None:
         identity(config[model]["path"], config[model].get("revision"), config[model].get("chat_template"))
     ahead = [name for name in config["stacks"] if not lab.store.stage("harvest", lab.harvest_key(name)).complete]
     if ahead:
-        lab.attack()
+        lab.interface.check(lab.attack().elicitor.wrap("check", (Message("user", "?"),), lab.interface))
     for name in ahead:
         for option, part in config["stacks"][name].items():
             defense = build(part)
