@@ -29,8 +29,9 @@ class Request:
 
     ``id`` keys the random stream, so two requests with one id and one run seed sample the same tokens. ``prefill`` is
     the beginning of the assistant's raw completion (it may open or close the reasoning). ``score`` asks for the log
-    probabilities of that completion in place of a sample. ``top_logprobs`` is k; 0 asks for none. ``risk`` in [0, 1]
-    is the defenses' to set: what a caller writes there does not count.
+    probabilities of that completion in place of a sample. ``top_logprobs`` is k; 0 asks for none. ``logit_bias`` are
+    (token id, number added to its logit at every position). ``risk`` in [0, 1] is the defenses' to set: what a caller
+    writes there does not count.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Request:
     top_logprobs: int = 0
     prefill: str = ""
     score: str | None = None
+    logit_bias: tuple[tuple[int, float], ...] = ()
     risk: float = 0.0
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Request, Sampling
 
+STRONGEST_BIAS = 100.0  # what providers that offer a logit bias allow
+
 
 class Signal(Flag):
     TEXT = auto()
@@ -19,7 +21,8 @@ class Signal(Flag):
 class Interface:
     """The product the teacher is sold as. Part of a result's identity (arXiv 2606.25059).
 
-    ``sampling`` is the decoding every caller gets; ``top_logprobs`` is the largest k that may be asked for.
+    ``sampling`` is the decoding every caller gets; ``top_logprobs`` is the largest k that may be asked for;
+    ``logit_bias`` is how many tokens' logits a request may shift, each by at most ``STRONGEST_BIAS``.
     """
 
     sampling: Sampling = Sampling()
@@ -28,6 +31,7 @@ class Interface:
     full_logits: bool = False
     scoring: bool = False
     prefill: bool = False
+    logit_bias: int = 0
     reasoning: Literal["full", "hidden"] = "full"
 
     @property
@@ -54,3 +58,12 @@ class Interface:
             raise UserError("the interface offers no prefill: set interface.prefill=true or use another elicitor")
         if request.score is not None and not self.scoring:
             raise UserError("the interface offers no scoring: set interface.scoring=true")
+        if len(request.logit_bias) > self.logit_bias:
+            raise UserError(
+                f"the interface lets a request bias {self.logit_bias} tokens, {len(request.logit_bias)} were asked "
+                f"for: set interface.logit_bias={len(request.logit_bias)} or bias fewer"
+            )
+        if not all(abs(bias) <= STRONGEST_BIAS for _, bias in request.logit_bias):
+            raise UserError(
+                f"request {request.id!r} has a logit_bias beyond ±{STRONGEST_BIAS:g}, which the interface does not take"
+            )

@@ -55,6 +55,12 @@ def jobs(
         asked = request.sampling.max_tokens if request.score is None else 0
         if (asked < 1 and request.score is None) or "" in request.sampling.stop:
             raise UserError(f"request {request.id!r} needs sampling.max_tokens of 1 or more and no empty sampling.stop")
+        biased = {token for token, _ in request.logit_bias if 0 <= token < language_model.vocabulary}
+        if len(biased) < len(request.logit_bias):
+            raise UserError(
+                f"request {request.id!r} needs distinct token ids in its logit_bias, each from 0 to "
+                f"{language_model.vocabulary - 1}"
+            )
         prompt = language_model.prompt_ids(request.messages)
         given = language_model.prompt_ids(request.messages, request.prefill)[len(prompt) :] if request.prefill else []
         given += language_model.completion_ids(request.score) if request.score is not None else []

@@ -15,13 +15,22 @@ from teacher.job import Job
 class LiveRows:
     """Implements `spiritsafe.defense.Rows`; entry i of every tensor belongs to ``jobs[i]``.
 
-    There are at most ``slots`` rows of ``columns`` tokens.
+    There are at most ``slots`` rows of ``columns`` tokens, each with at most ``biases`` biased ones.
     """
 
-    def __init__(self, slots: int, columns: int, device: torch.device, disclosure: Disclosure | None = None) -> None:
+    def __init__(
+        self,
+        slots: int,
+        columns: int,
+        device: torch.device,
+        disclosure: Disclosure | None = None,
+        biases: int = 0,
+    ) -> None:
         self.slots, self.columns, self.device, self.disclosure = slots, columns, device, disclosure
         self.jobs: list[Job] = []
         self.tokens = torch.zeros(slots, columns, dtype=torch.long, device=device)
+        self.bias_ids = torch.zeros(slots, biases, dtype=torch.long, device=device)
+        self.bias_values = torch.zeros(slots, biases, device=device)  # 0 where a row has fewer
         counts = torch.zeros(5, 0, dtype=torch.long, device=device)
         self.lengths, self.known, self.generated, self.ends, self.streams = counts
         self.temperature, self.top_p, self.risk = torch.zeros(3, 0, device=device)
@@ -48,7 +57,12 @@ class LiveRows:
             decoder.admit([job.tokens[: job.read - 1] for job in jobs])
         longest = max(len(job.tokens) for job in jobs)
         padded = torch.tensor([job.tokens + [0] * (longest - len(job.tokens)) for job in jobs], device=self.device)
-        self.tokens[len(self.jobs) : len(self.jobs) + len(jobs), :longest] = padded
+        places = slice(len(self.jobs), len(self.jobs) + len(jobs))
+        self.tokens[places, :longest] = padded
+        if most := self.bias_ids.shape[1]:
+            biases = [[*job.request.logit_bias, *[(0, 0.0)] * (most - len(job.request.logit_bias))] for job in jobs]
+            self.bias_ids[places] = torch.tensor([[token for token, _ in row] for row in biases], device=self.device)
+            self.bias_values[places] = torch.tensor([[bias for _, bias in row] for row in biases], device=self.device)
         counts = [(job.read, len(job.tokens), job.read - job.prompt, job.end, job.stream) for job in jobs]
         self.lengths, self.known, self.generated, self.ends, self.streams = torch.cat(
             [self._counts(), torch.tensor(counts, device=self.device).T], 1
@@ -58,6 +72,13 @@ class LiveRows:
             [self._shares(), torch.tensor(shares, dtype=torch.float32, device=self.device).T], 1
         )
         self.jobs += jobs
+
+    def biased(self, logits: Tensor) -> Tensor:
+        """The logits with what the callers of these rows add to them."""
+        if not self.bias_ids.shape[1]:
+            return logits
+        rows = len(self.jobs)
+        return logits.scatter_add(1, self.bias_ids[:rows], self.bias_values[:rows].to(logits.dtype))
 
     def given(self, drawn: Tensor) -> Tensor:
         """The next token of every row: the one that was given with its request, else the one drawn."""
@@ -81,7 +102,8 @@ class LiveRows:
         self.jobs = [self.jobs[row] for row in index.tolist()]
         index = index.to(self.device)
         source, target = moves(index)
-        self.tokens[target] = self.tokens[source]
+        for block in (self.tokens, self.bias_ids, self.bias_values):
+            block[target] = block[source]
         self.lengths, self.known, self.generated, self.ends, self.streams = self._counts()[:, index]
         self.temperature, self.top_p, self.risk = self._shares()[:, index]
 

@@ -26,7 +26,8 @@ from teacher.rows import LiveRows, without
 
 class Sampler:
     """Decodes with one teacher, or its substitute, under the `sample_logits` and `disclose` hooks of ``defenses``, in
-    their order. What is shown is the distribution that is sampled, before temperature and top-p."""
+    their order. What is shown is the distribution that is sampled, before temperature and top-p; a caller's logit
+    bias comes after the tilt, so no caller sees or steers what a defense computed from."""
 
     def __init__(
         self,
@@ -81,12 +82,14 @@ class Sampler:
         if shown := [job for job in waiting if job.discloses]:
             k = min(max(job.request.top_logprobs for job in shown), self.language_model.vocabulary)
             disclosure = Disclosure(slots, max(job.end - job.prompt for job in waiting), k, device)
-        return LiveRows(slots, max((job.end for job in waiting), default=0), device, disclosure)
+        biases = max((len(job.request.logit_bias) for job in waiting), default=0)
+        return LiveRows(slots, max((job.end for job in waiting), default=0), device, disclosure, biases)
 
     def _step(self, rows: LiveRows) -> None:
         logits = rows.follow(self.language_model.model)
         for defense in self.tilting:
             logits = _usable(defense.sample_logits(logits, rows), logits, defense)
+        logits = rows.biased(logits)
         logprobs = self._shown(logits, rows) if rows.disclosure else None
         tokens = rows.given(draw(logits, rows.temperature, rows.top_p, uniforms(rows.streams, rows.generated)))
         rows.append(tokens, logprobs)

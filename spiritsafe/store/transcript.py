@@ -13,6 +13,7 @@ from spiritsafe.exchange import Exchange, Logprobs, Message, Outcome, Reply, Req
 from spiritsafe.store.rows import read_rows, write_rows
 
 _IDS, _VALUES = pa.list_(pa.int32()), pa.list_(pa.float64())
+_BIAS = pa.list_(pa.struct([pa.field("token", pa.int32()), pa.field("bias", pa.float64())]))
 
 # One row an exchange. Values are doubles so that reading gives exactly what was served. ``messages`` is JSON.
 # Null stands for None: no reasoning was shown, no completion was to be scored, no log probabilities were disclosed.
@@ -30,6 +31,7 @@ SCHEMA = pa.schema(
         pa.field("top_logprobs", pa.int32(), nullable=False),
         pa.field("prefill", pa.string(), nullable=False),
         pa.field("score", pa.string()),
+        pa.field("logit_bias", _BIAS, nullable=False),
         pa.field("outcome", pa.string(), nullable=False),
         pa.field("text", pa.string(), nullable=False),
         pa.field("reasoning", pa.string()),
@@ -103,6 +105,7 @@ def _row(index: int, exchange: Exchange) -> dict[str, Any]:
         "top_logprobs": request.top_logprobs,
         "prefill": request.prefill,
         "score": request.score,
+        "logit_bias": [{"token": token, "bias": bias} for token, bias in request.logit_bias],
         "outcome": reply.outcome.value,
         "text": reply.text,
         "reasoning": reply.reasoning,
@@ -133,6 +136,7 @@ def _exchange(row: dict[str, Any]) -> Exchange:
         top_logprobs=row["top_logprobs"],
         prefill=row["prefill"],
         score=row["score"],
+        logit_bias=tuple((each["token"], each["bias"]) for each in row["logit_bias"]),
     )
     logprobs = None
     if row["chosen"] is not None:

@@ -38,6 +38,7 @@ exchanges = st.builds(
         top_logprobs=count,
         prefill=text,
         score=st.none() | text,
+        logit_bias=several(st.tuples(count, number)),
     ),
     reply=st.builds(
         Reply,
@@ -95,8 +96,8 @@ def test_shards_do_not_show_in_the_transcript(shards: list[list[int]]) -> None:
 
 
 def test_every_field_of_an_exchange_is_kept() -> None:
-    """A field added to the contracts and forgotten here would be built from its default."""
-    covered = {Request: "messages sampling", Reply: "logprobs usage", Exchange: "request reply"}
+    """A field added to the contracts and forgotten here would be built from its default. Risk is not the caller's."""
+    covered = {Request: "messages sampling risk", Reply: "logprobs usage", Exchange: "request reply"}
     leaves = {Sampling: "", Usage: "", Logprobs: ""}
     renamed = {"id": "request_id", "ids": "top_ids", "values": "top_values"}
     for kind, nested in {**covered, **leaves}.items():

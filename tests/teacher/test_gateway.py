@@ -363,6 +363,23 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_spent(llama: Languag
     assert gate.ledger.spend == Spend()
 
 
+def test_a_bias_is_offered_for_so_many_tokens_and_so_much(llama: LanguageModel) -> None:
+    gate = gateway(llama, interface=replace(OPEN, logit_bias=2))
+    ask = calls(1)[0]
+
+    def biased(*bias: tuple[int, float]) -> Call:
+        return replace(ask, request=replace(ask.request, logit_bias=bias))
+
+    assert gate.serve([biased((9, 100.0))])[0].reply.token_ids == (9,) * 12
+    for call in (biased((9, 100.5)), biased((8, 1.0), (9, -101.0)), biased((9, float("nan")))):
+        with pytest.raises(UserError, match=r"logit_bias beyond ±100"):
+            gate.serve([call])
+    with pytest.raises(UserError, match=r"set interface\.logit_bias=3"):
+        gate.serve([biased((7, 1.0), (8, 1.0), (9, 1.0))])
+    with pytest.raises(UserError, match=r"bias 0 tokens, 1 were asked for"):
+        gateway(llama, interface=Interface()).serve([biased((9, 1.0))])
+
+
 def test_scoring_spends_an_exchange_and_no_completion_tokens(llama: LanguageModel) -> None:
     gate = gateway(llama, budget=Budget((9,), completion_tokens=3))
     request = Request("s", (Message("user", "hi"),), score="the cat sat on it")

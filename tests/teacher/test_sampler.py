@@ -1,7 +1,7 @@
 """The sampler against transformers' generate, and against a plain loop over one row at a time."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -14,6 +14,17 @@ from spiritsafe.models import LanguageModel
 from spiritsafe.randomness import stream_key, uniforms
 from teacher.draw import draw
 from teacher.sampler import Sampler
+
+
+@dataclass
+class Shown(Defense):
+    """Writes down the logits it is given to tilt."""
+
+    tilted: list[Tensor] = field(default_factory=list)
+
+    def sample_logits(self, logits: Tensor, rows: Rows) -> Tensor:
+        self.tilted.append(logits)
+        return logits
 
 
 def requests(count: int, **sampling: float) -> list[Request]:
@@ -39,6 +50,8 @@ def plain(language_model: LanguageModel, request: Request, seed: int = 0, sample
     sampling = request.sampling
     for position in range(sampling.max_tokens):
         logits = language_model.model(torch.tensor([prompt + completion])).logits[:, -1]
+        for token, bias in request.logit_bias:
+            logits[:, token] += bias
         uniform = uniforms(key, torch.tensor([position]))
         token = draw(logits, torch.tensor([sampling.temperature]), torch.tensor([sampling.top_p]), uniform)
         completion.append(int(token))
@@ -64,6 +77,19 @@ def test_sampling_is_what_a_plain_loop_gives(language_model: LanguageModel, samp
     asked = requests(12, **sampling)
     replies = Sampler(language_model, seed=3, batch_size=5).respond(asked)
     assert [list(reply.token_ids) for reply in replies] == [plain(language_model, request, 3) for request in asked]
+
+
+def test_a_bias_is_what_a_plain_loop_adds(language_model: LanguageModel) -> None:
+    """Rows of 0 to 3 biases leave and take each other's places; those without one sample what they did."""
+    rng, bare = random.Random(2), requests(14)
+    asked = [
+        replace(request, logit_bias=tuple((token, rng.uniform(-60, 60)) for token in rng.sample(range(45), i % 4)))
+        for i, request in enumerate(bare)
+    ]
+    replies = Sampler(language_model, seed=3, batch_size=5).respond(asked)
+    assert [list(reply.token_ids) for reply in replies] == [plain(language_model, request, 3) for request in asked]
+    assert replies[::4] == Sampler(language_model, seed=3, batch_size=5).respond(bare)[::4]
+    assert replies[1::4] != Sampler(language_model, seed=3, batch_size=5).respond(bare)[1::4]
 
 
 def test_neither_batch_size_nor_order_nor_company_matters(llama: LanguageModel) -> None:
@@ -141,6 +167,25 @@ def test_top_logprobs_are_the_teachers_at_temperature_one(language_model: Langua
     torch.testing.assert_close(torch.tensor(reply.logprobs.values), values, atol=2e-4, rtol=0)
     chosen = logits.log_softmax(-1).gather(1, torch.tensor(reply.token_ids)[:, None])[:, 0]
     torch.testing.assert_close(torch.tensor(reply.logprobs.chosen), chosen, atol=2e-4, rtol=0)
+
+
+def test_what_is_shown_has_the_bias_in_it_and_no_defense_sees_it(llama: LanguageModel) -> None:
+    request = Request("a", (Message("user", "hello"),), Sampling(max_tokens=6), top_logprobs=5, logit_bias=((7, 40.0),))
+    spy = Shown()
+    reply = one(llama, request, spy)
+    prompt = llama.prompt_ids(request.messages)
+    logits = llama.model(torch.tensor([prompt + list(reply.token_ids)])).logits[0, len(prompt) - 1 : -1]
+    torch.testing.assert_close(torch.cat(spy.tilted), logits, atol=2e-4, rtol=0)
+    logits[:, 7] += 40
+    values, ids = logits.log_softmax(-1).topk(5)
+    assert reply.logprobs.ids == tuple(map(tuple, ids.tolist()))
+    torch.testing.assert_close(torch.tensor(reply.logprobs.values), values, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("bias", [((-1, 1.0),), ((10**6, 1.0),), ((3, 1.0), (3, 2.0))])
+def test_a_bias_needs_tokens_of_the_teachers(llama: LanguageModel, bias: tuple[tuple[int, float], ...]) -> None:
+    with pytest.raises(UserError, match="'r0' needs distinct token ids in its logit_bias"):
+        one(llama, replace(requests(1)[0], logit_bias=bias))
 
 
 def test_scoring_reads_the_given_completion(language_model: LanguageModel) -> None:
