@@ -77,7 +77,8 @@ def demonstrations(item: Item) -> list[Example]:
 class Workshop:
     """What an attacker has at home: tasks whose answers it can check, its student, and time to train it.
 
-    Nothing here reaches the teacher: that is the gateway's, and the ledger's, business alone. ``learn`` gives a copy of
+    Nothing here reaches the teacher: that is the gateway's, and the ledger's, business alone. ``seed`` is the one that
+    the prompts were drawn with. ``learn`` gives a copy of
     the student trained on examples by the experiment's recipe, ``respond`` the replies of a model of the attacker's.
     """
 

@@ -98,7 +98,7 @@ class Lab(Keys):
         return attack
 
     def workshop(self, seed: int) -> Workshop:
-        """What the attacker has at home, with its training seed."""
+        """What the attacker has at home; ``seed`` is that of its training."""
 
         def learn(rows: Sequence[Example]) -> LanguageModel:
             recipe, objective = self.recipe_for(len(rows)), build(self.config["control_objective"])
@@ -109,7 +109,7 @@ class Lab(Keys):
             alone = self.parts.alone(model, seed=seed, batch_size=self.batch_size)
             return cast(list[Reply], alone.respond(requests))
 
-        return Workshop(self.tasks, seed, lambda: self.student, learn, respond, self.parts.examples)
+        return Workshop(self.tasks, self.seed, lambda: self.student, learn, respond, self.parts.examples)
 
     def harvested(self, stack: str, tick: Tick = _silent) -> Stage:
         """The transcript of the campaign against a stack."""
