@@ -37,6 +37,9 @@ class ProbeThenExploit:
             )
 
     def wrap(self, request_id: str, messages: Sequence[Message], interface: Interface) -> Request:
+        if not self._asked:  # what one of them may not ask is better known before the first call than after
+            for elicitor in self.elicitors.values():
+                interface.check(elicitor.wrap(request_id, messages, interface))
         name = self._asked.get(conversation(request_id)) or self._next()
         self._asked[conversation(request_id)] = name
         return self.elicitors[name].wrap(request_id, messages, interface)

@@ -99,6 +99,12 @@ def test_a_campaign_resumes_to_the_same_and_comes_unwrapped(tiny, tmp_path):
             assert elicitor().unwrap(each.request.messages) == items[each.item].messages
 
 
+def test_the_first_call_tells_what_no_call_may_ask():
+    elicitor = ProbeThenExploit({"plain": Plain(), "prefill": Prefill()}, 2)
+    with pytest.raises(UserError, match=r"interface\.prefill=true"):
+        elicitor.wrap("0#0", ASK, Interface())
+
+
 def test_too_few_probes_are_refused():
     with pytest.raises(UserError, match=r"attack\.elicitor\.elicitors"):
         probing(2)
