@@ -9,7 +9,7 @@ from typing import Any
 from spiritsafe.experiment import audit, examine, harvest, lessons
 from spiritsafe.experiment.calibration import Calibration
 from spiritsafe.experiment.parts import Parts
-from spiritsafe.experiment.settings import identified, targets
+from spiritsafe.experiment.settings import identified, target, targets
 from spiritsafe.store.digest import code_digest
 from spiritsafe.store.keys import content_key
 
@@ -79,6 +79,8 @@ class Keys:
         inputs = [self.serving_key(stack)]
         attack = {name: part for name, part in self.config["attack"].items() if name not in ("cleaners", "refiners")}
         names, parts = ["budget", "task", "harvest"], self.parts
+        if any(hasattr(target(attack[part]), "equip") for part in ("source", "elicitor")):
+            names += ["student", "recipe", "control_objective", "passes"]  # of what it may train at home
         return self._key(
             "harvest", stack, names, {"attack": attack}, inputs, harvest.harvest, parts.gateway, parts.ledger
         )

@@ -120,7 +120,8 @@ class Lab(Keys):
         ) as folder:
             if folder is not None:
                 attack = self.attack()
-                equipped(attack.source, self.workshop(self.seed))
+                for part in (attack.source, attack.elicitor):
+                    equipped(part, self.workshop(self.seed))
                 defenses, notes["defenses"] = self.served(stack)
                 gateway = self.parts.gateway(
                     self.teacher,

@@ -14,6 +14,7 @@ from scripts.run import resolve
 from spiritsafe.attack import Attack
 from spiritsafe.defense import Defense
 from spiritsafe.experiment.lab import Lab
+from spiritsafe.experiment.ladder import rungs
 from spiritsafe.experiment.run import arms
 from spiritsafe.experiment.settings import build
 from spiritsafe.models import LanguageModel
@@ -71,6 +72,10 @@ def test_every_file_composes_and_can_be_built(file, given, tiny_world, tmp_path)
     paths = [f"paths.runs={tmp_path}", f"teacher.path={tiny_world.teacher}", f"student.path={tiny_world.student}"]
     wanted = f"{group}=[{name}]" if group in LISTS else f"{group}={name}"
     config = composed(wanted, *paths, *given.get(file, ()))
+    if "rungs" in config["attack"]:
+        for rung in rungs(config).values():
+            assert isinstance(Lab(rung, PARTS, Store(tmp_path)).attack(), Attack)
+        return
     lab = Lab(config, PARTS, Store(tmp_path))
     assert lab.budget.exchanges == config["budget"]["checkpoints"][-1]
     assert lab.interface.sampling.max_tokens == 64
