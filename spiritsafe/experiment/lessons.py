@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from spiritsafe.attack import Attack, Example, Prompt, Workshop, demonstrations, equipped
@@ -11,6 +11,8 @@ from spiritsafe.errors import UserError
 from spiritsafe.exchange import Exchange, Sampling
 from spiritsafe.experiment.episode import play
 from spiritsafe.task import Item, Kind, Split, Task
+
+CHOSEN_AMONG = 5  # how often the part of a pool is doubled in which a chosen prompt is looked for
 
 
 def attacked(exchanges: Sequence[Exchange], attack: Attack, workshop: Workshop) -> list[Example]:
@@ -68,10 +70,21 @@ def asked(exchanges: Sequence[Exchange], tasks: Sequence[Task], seed: int) -> li
         wanted.setdefault(exchange.task, {})[exchange.item] = None
     for task in tasks:
         names = wanted.get(task.name, {})
-        items: dict[str, Item] = {item.id: item for item in task.items(Split.POOL, len(names), seed)} if names else {}
+        items = _found(task, names, seed)
         if missing := [name for name in names if name not in items]:
             raise UserError(
                 f"{len(missing)} prompts of task {task.name} are not in its pool: the oracle needs them there"
             )
         prompts += [Prompt(task, items[name]) for name in names]
     return prompts
+
+
+def _found(task: Task, names: Mapping[str, None], seed: int) -> dict[str, Item]:
+    """Items of a task's pool, as many as it takes to find all of these: a source may have chosen among more."""
+    items: dict[str, Item] = {}
+    for doubled in range(CHOSEN_AMONG):
+        if names.keys() <= items.keys():
+            break
+        count = len(names) if not doubled else max(len(names), 256) * 2**doubled
+        items = {item.id: item for item in task.items(Split.POOL, count, seed)}
+    return items
