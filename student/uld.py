@@ -69,4 +69,4 @@ def distance(logits: Tensor, top_logprobs: Tensor) -> Tensor:
     q = logits.softmax(1).topk(min(k, logits.shape[1])).values
     q = pad(q, (0, k - q.shape[1])) * there
     rest = (1 - p.sum(1)).clamp(min=0) - (1 - q.sum(1)).clamp(min=0)
-    return ((p - q).abs().sum(1) + rest.abs()) * there.any(1)
+    return (p - q).abs().sum(1) + rest.abs()

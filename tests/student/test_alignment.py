@@ -91,6 +91,14 @@ def test_a_reply_that_was_cut_has_no_end_to_learn_from() -> None:
     assert row.top_logprobs[-1] == ()
 
 
+def test_marks_that_read_as_nothing_hide_what_was_shown_where_they_stand() -> None:
+    row = said("the cat")
+    twice = replace(row, token_ids=(*row.token_ids, TEACHER.eos_token_id), top_logprobs=(*row.top_logprobs, (-5.0,)))
+    [found] = aligned(LM, [twice], read)
+    assert found.top_logprobs[0] == row.top_logprobs[0]
+    assert found.top_logprobs[-1] == ()
+
+
 def test_a_student_of_another_tokenizer_learns_from_sorted_probabilities(tmp_path) -> None:
     """All letters are alike in the text, so what tells how sure to be is the teacher's distribution."""
     TEACHER.save_pretrained(tmp_path)
