@@ -18,12 +18,19 @@ class Targets:
 
     ``tokens`` [n], ``weights`` [n] (example weights), and, where the interface disclosed them, ``top_ids`` and
     ``top_logprobs`` [n, k] (-inf where a row has fewer than k).
+
+    Of tokens that the student sampled itself: ``chosen`` [n], the teacher's log probability of each (-inf where it was
+    not disclosed), and ``behaviour`` [n], the student's when it sampled them. ``rows`` [n] tells completions apart; a
+    completion's tokens stand side by side, in order.
     """
 
     tokens: Tensor
     weights: Tensor
     top_ids: Tensor | None = None
     top_logprobs: Tensor | None = None
+    chosen: Tensor | None = None
+    behaviour: Tensor | None = None
+    rows: Tensor | None = None
 
 
 class Objective(Protocol):
@@ -41,5 +48,6 @@ def check_signals(objective: Objective, interface: Interface) -> None:
         names = str(missing).removeprefix("Signal.").lower()
         raise UserError(
             f"objective {type(objective).__name__} learns from {names}, which the interface does not offer: "
-            "open it (interface.top_logprobs=5, interface.full_logits=true) or use objective=sft"
+            "open it (interface.top_logprobs=5, interface.full_logits=true, interface.scoring=true) or use "
+            "objective=sft"
         )

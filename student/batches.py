@@ -20,6 +20,15 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Scored(Example):
+    """A completion that the student sampled, with the log probabilities of its ``token_ids`` under the teacher
+    (``chosen``, -inf where it was not disclosed) and under the student when it sampled them (``behaviour``)."""
+
+    chosen: tuple[float, ...] = ()
+    behaviour: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Batch:
     """``input_ids`` [rows, width], padded on the right; ``positions`` [n] index the flattened [rows * width] where the
     logits of the n completion tokens stand; ``targets`` are those tokens. Prompt and padding have no position."""
@@ -41,7 +50,7 @@ class Batches:
     ``same_tokenizer`` uses the token ids that the interface disclosed, which are exactly what the teacher sampled;
     without it, or where none were disclosed, the text is tokenised by the student. ``top_logprobs`` keeps the
     disclosed distributions, which are aligned with those ids. Rows are cut at the model's length: ``truncated`` rows
-    lost the end of their completion, ``dropped`` rows all of it.
+    lost the end of their completion, ``dropped`` rows all of it. Where all are `Scored`, their scores are kept.
     """
 
     def __init__(
@@ -89,7 +98,11 @@ class Batches:
         self.lengths = self.prompt_lengths + self.completion_lengths
         self._starts = _starts(self.lengths)
         self._completion_starts = _starts(self.completion_lengths)
-        self._top = _top([examples[i] for i in kept], self.completion_lengths.tolist()) if top_logprobs else None
+        lengths = self.completion_lengths.tolist()
+        scored = [example for example in (examples[i] for i in kept) if isinstance(example, Scored)]
+        self._disclosed = _scores(scored, lengths) if len(scored) == len(kept) else {}
+        if top_logprobs:
+            self._disclosed |= _top([examples[i] for i in kept], lengths)
         if int(self._tokens.max()) >= language_model.vocabulary:
             raise UserError(
                 f"token id {int(self._tokens.max())} is outside the student's vocabulary of "
@@ -131,11 +144,9 @@ class Batches:
         inside = column < length
         ids = self._tokens[(self._starts[rows, None] + column) * inside] * inside
         row, column = (inside & (column >= prompt)).nonzero(as_tuple=True)
-        top: tuple[Tensor, ...] = ()
-        if self._top is not None:
-            source = self._completion_starts[rows][row] + column - prompt[row, 0]
-            top = tuple(part[source] for part in self._top)
-        targets = Targets(ids[row, column], self._weights[rows][row], *top)
+        source = self._completion_starts[rows][row] + column - prompt[row, 0]
+        disclosed = {name: part[source] for name, part in self._disclosed.items()}
+        targets = Targets(ids[row, column], self._weights[rows][row], rows=row, **disclosed)
         return Batch(ids[:, :-1], row * (ids.shape[1] - 1) + column - 1, targets)
 
 
@@ -143,17 +154,27 @@ def _starts(lengths: Tensor) -> Tensor:
     return lengths.cumsum(0) - lengths
 
 
-def _top(examples: Sequence[Example], lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _top(examples: Sequence[Example], lengths: Sequence[int]) -> dict[str, Tensor]:
     """Ids and log probabilities [tokens, k] of all completions; -inf where a token has fewer than k, or none."""
     ids = [row for example, n in zip(examples, lengths, strict=True) for row in (example.top_ids or ((),) * n)[:n]]
     values = [
         row for example, n in zip(examples, lengths, strict=True) for row in (example.top_logprobs or ((),) * n)[:n]
     ]
     k = max(1, *map(len, ids))
-    return (
-        torch.tensor([(*row, *(0,) * (k - len(row))) for row in ids]),
-        torch.tensor([(*row, *(-torch.inf,) * (k - len(row))) for row in values]),
-    )
+    return {
+        "top_ids": torch.tensor([(*row, *(0,) * (k - len(row))) for row in ids]),
+        "top_logprobs": torch.tensor([(*row, *(-torch.inf,) * (k - len(row))) for row in values]),
+    }
+
+
+def _scores(examples: Sequence[Scored], lengths: Sequence[int]) -> dict[str, Tensor]:
+    """The scores [tokens] of all completions, where every token has one."""
+    scores = {"chosen": [row.chosen for row in examples], "behaviour": [row.behaviour for row in examples]}
+    return {
+        name: torch.tensor([value for row, n in zip(rows, lengths, strict=True) for value in row[:n]])
+        for name, rows in scores.items()
+        if all(len(row) >= n for row, n in zip(rows, lengths, strict=True))
+    }
 
 
 def _check_tokenizer(language_model: LanguageModel, examples: Sequence[Example]) -> None:
