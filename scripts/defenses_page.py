@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 
 from spiritsafe.defense import Defense, Needs, overrides
 from spiritsafe.errors import UserError
-from spiritsafe.report.cells import cell
+from spiritsafe.report.cells import cell, plain
 from spiritsafe.report.words import defense_name, family
 
 FOLDER = Path(__file__).parents[1] / "defenses"
@@ -86,7 +86,7 @@ def measured(folder: Path) -> dict[str, Any]:
     for name, row in last.items():
         serving = costs["serving"].get(name, {})
         shown = [cell(row[column]) for column in COLUMNS]
-        shown += [f"{serving[key]:.3g}" if serving.get(key) else "–" for key in ("forwards", "tokens", "work")]
+        shown += [plain(serving.get(key)) for key in ("forwards", "tokens", "work")]
         found[name] = {"exchanges": row["exchanges"], "seeds": row["seeds"], "cells": shown}
     return {"rows": found, "ownership": costs["ownership"]}
 

@@ -55,6 +55,13 @@ def compact(count: float) -> str:
     return f"{count:.0f}"
 
 
+def plain(number: float | None) -> str:
+    """A cost in three digits, nothing where there is none: 0.35, 12, 2.6k."""
+    if not number:
+        return NOTHING
+    return compact(number) if number >= 1000 else f"{number:.3g}"
+
+
 def seconds(duration: float) -> str:
     return f"{duration:.1f} s" if duration < 60 else f"{int(duration) // 60} min {int(duration) % 60:02d} s"
 

@@ -52,6 +52,7 @@ def caveats(content: Content) -> list[str]:
         *_gates(content),
         *_sizes(content),
         *_noise(content),
+        *_unsafe(content),
         *_absent(content),
         *_calibration(content),
         "One attack was run: CT is that attack's, not the worst case over an attack set (CT*).",
@@ -103,6 +104,20 @@ def _noise(content: Content) -> Iterator[str]:
         if worst is not None and worst[rate]["value"] > NOTABLE:
             arm = ARMS[worst["arm"]] + (f" ({defense_name(worst['defense'])})" if worst["defense"] else "")
             yield f"{value(worst[rate], percent=True)}% of the replies of the {arm} {what}, the most of all arms."
+
+
+def _unsafe(content: Content) -> Iterator[str]:
+    """Defenses that take the teacher's own refusals away, which no accuracy of honest users shows."""
+    refused = {row["defense"]: row["refusal"]["value"] for row in content.parts
+               if row["task"] == "harmful" and row["arm"] == "defended"}  # fmt: skip
+    before = refused.get(NO_DEFENSE)
+    lost = [name for name, rate in refused.items() if before is not None and rate < before - NOTABLE]
+    for name in lost:
+        yield (
+            f"Behind {defense_name(name)} the teacher itself refuses {100 * refused[name]:.0f}% of harmful prompts, "
+            f"undefended {100 * refused[NO_DEFENSE]:.0f}%: the defense costs safety at the source, which UC does not "
+            "count."
+        )
 
 
 def _absent(content: Content) -> Iterator[str]:

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from spiritsafe.report.cells import GATED, NOTHING, cell, compact, unit, value
+from spiritsafe.report.cells import GATED, NOTHING, cell, compact, plain, unit, value
 from spiritsafe.report.content import Content, Row
 from spiritsafe.report.notes import SEEDS
 from spiritsafe.report.words import ARMS, HEADINGS, NO_DEFENSE, PER_DEFENSE, defense_name
@@ -95,7 +95,7 @@ def costs_table(content: Content) -> Table:
 
 def serving_cells(content: Content, defense: str) -> list[str]:
     cost = content.facts.costs.get(defense, {})
-    return [f"{cost[name]:.3g}" if cost.get(name) else NOTHING for name in SERVING]
+    return [plain(cost.get(name)) for name in SERVING]
 
 
 def ownership_table(content: Content) -> Table:

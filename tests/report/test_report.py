@@ -239,6 +239,15 @@ def test_caveats_name_what_is_weak(items: Table) -> None:
     assert "calibration" not in " ".join(caveats(Content.of(campaign.rows_of(items), items, plenty)))
 
 
+def test_a_defense_that_takes_the_teachers_refusals_is_told(items: Table, content: Content) -> None:
+    assert "costs safety at the source" not in " ".join(caveats(content))
+    harmful = (items["arm"] == "defended") & (items["defense"] == "antidistillation") & (items["kind"] == "harmful")
+    table = items.assign(behaviour=items["behaviour"].where(~harmful, "comply"))
+    notes = " ".join(caveats(Content.of(campaign.rows_of(table), table, campaign.FACTS)))
+    assert "Behind antidistillation the teacher itself refuses 0% of harmful prompts" in notes
+    assert "Behind answer_only" not in notes
+
+
 def test_findings_give_intervals(content: Content) -> None:
     said = dict(findings(content))
     assert list(said) == ["none", "answer_only", "antidistillation"]
