@@ -117,20 +117,20 @@ def page(names: Sequence[str], results: Mapping[str, Any]) -> str:
 def _results(results: Mapping[str, Any]) -> list[str]:
     rows = results["rows"]
     order = sorted(rows, key=lambda name: (name != "none", family(name), float(name.partition("@-")[2] or 0)))
-    budgets = sorted({row["exchanges"] for row in rows.values()})
     lines = [
         "",
         "## Measured on the reference world",
         "",
-        f"By `{results['command']}`: the attacked student after {', '.join(f'{size:,}' for size in budgets)} "
-        f"exchanges, {results['rows']['none']['seeds']} seeds, 95 % intervals; a report's page says what the columns "
-        "mean. A negative number after a name is the loss of served accuracy, in points, that it was calibrated to on "
-        "other items; UC is what it came to.",
+        f"By `{results['command']}`: the attacked student at its largest budget, with 95 % intervals; a report's page "
+        "says what the columns mean. A negative number after a name is the loss of served accuracy, in points, that "
+        "it was calibrated to on other items; UC is what it came to.",
         "",
-        f"| defense | {' | '.join(HEADINGS)} |",
-        f"|---|{'---|' * len(HEADINGS)}",
+        f"| defense | exchanges | seeds | {' | '.join(HEADINGS)} |",
+        f"|---|---:|---:|{'---|' * len(HEADINGS)}",
     ]
-    lines += [f"| {defense_name(name)} | {' | '.join(rows[name]['cells'])} |" for name in order]
+    for name in order:
+        row = rows[name]
+        lines.append(f"| {defense_name(name)} | {row['exchanges']:,} | {row['seeds']} | {' | '.join(row['cells'])} |")
     if results["ownership"]:
         lines += [
             "",

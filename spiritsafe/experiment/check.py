@@ -31,7 +31,13 @@ def check(lab: Lab) -> None:
     if unknown := set(measure["controls"]) - set(CONTROLS):
         raise UserError(f"there are no controls {sorted(unknown)}: choose measure.controls among {list(CONTROLS)}")
     lab.budget, lab.recipe  # noqa: B018  (their own checks)
-    check_signals(build(config["objective"]), lab.interface)
+    objective = build(config["objective"])
+    check_signals(objective, lab.interface)
+    if objective.needs & Signal.SCORE:
+        raise UserError(
+            f"{type(objective).__name__} is trained on-policy, which experiments do not run yet: call "
+            "student.on_policy.train_on_policy from Python, or choose objective=sft or topk_kl"
+        )
     for model in ("teacher", "student"):
         identity(config[model]["path"], config[model].get("revision"), config[model].get("chat_template"))
     ahead = [name for name in config["stacks"] if not lab.store.stage("harvest", lab.harvest_key(name)).complete]

@@ -51,6 +51,7 @@ def test_measured_rows_are_those_of_the_largest_budget_in_order(report):
     written = page([], results)
     lines = [line for line in written.splitlines() if line.startswith(("| undefended", "| kgw"))]
     assert [line.split(" | ")[0] for line in lines[:3]] == ["| undefended", "| kgw −5 pt", "| kgw −10 pt"]
+    assert "| undefended | 1,024 | 3 | " in lines[0]
     assert "0.50 [.50, .50]" in lines[0]
     assert lines[1].endswith("| 2 | – | – |")
     assert "| kgw −5 pt | 1e-12 | 0.4 | 1.00 | 4,321 | 3,500 |" in written
