@@ -18,8 +18,8 @@ def stored(store):
     ("overrides", "said"),
     [
         (["objective=topk_kl"], "interface.top_logprobs=5"),
-        (["objective=reverse_kl"], "interface.scoring=true"),
-        (["objective=reverse_kl", "interface.scoring=true"], "call student.on_policy.train_on_policy"),
+        (["objective=sampled_reverse_kl"], "interface.scoring=true"),
+        (["objective=sampled_reverse_kl", "interface.scoring=true"], "call student.on_policy.train_on_policy"),
         (["teacher.path=nowhere/at/all"], "there is no folder 'nowhere/at/all'"),
         (["student.path=somebody/a-model"], "revision=<commit>"),
         (["attack.source.weights={programs: 0, recipes: 0}"], "one positive weight"),

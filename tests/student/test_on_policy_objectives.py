@@ -183,7 +183,7 @@ def test_wrong_knobs_are_refused_at_once(kind: Any, wrong: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("reverse_kl", SampledReverseKL()), ("minillm", MiniLLM()), ("gkd", GKD())]
+    ("name", "expected"), [("sampled_reverse_kl", SampledReverseKL()), ("minillm", MiniLLM()), ("gkd", GKD())]
 )
 def test_config_builds_the_objective_with_its_defaults(name: str, expected: Any) -> None:
     assert instantiate(OmegaConf.load(CONFIGS / f"{name}.yaml")) == expected
