@@ -74,14 +74,17 @@ def _cited(header: str) -> str:
     return f"[{paper[1]}](https://arxiv.org/abs/{paper[1]})" if paper else venue[0] if venue else "–"
 
 
-def measured(folder: Path) -> dict[str, Any]:
-    """The rows of a report at its largest budget."""
+def measured(folder: Path, exchanges: int | None = None) -> dict[str, Any]:
+    """The rows of a report at a budget that it has, or at its largest."""
     try:
         rows = json.loads((folder / "headline.json").read_text(encoding="utf-8"))
         costs = json.loads((folder / "costs.json").read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{folder} is no report: give the folder that a run printed (it has headline.json)") from error
-    last = {row["defense"]: row for row in rows}
+    last = {row["defense"]: row for row in rows if exchanges in (None, row["exchanges"])}
+    if not last:
+        budgets = sorted({row["exchanges"] for row in rows})
+        raise UserError(f"{folder} has nothing at {exchanges} exchanges: give --exchanges as one of {budgets}")
     found = {}
     for name, row in last.items():
         serving = costs["serving"].get(name, {})
@@ -121,9 +124,9 @@ def _results(results: Mapping[str, Any]) -> list[str]:
         "",
         "## Measured on the reference world",
         "",
-        f"By `{results['command']}`: the attacked student at its largest budget, with 95 % intervals; a report's page "
-        "says what the columns mean. A negative number after a name is the loss of served accuracy, in points, that "
-        "it was calibrated to on other items; UC is what it came to.",
+        f"By `{results['command']}`: what honest users lose and what the attacked student got, with 95 % intervals; "
+        "a report's page says what the columns mean. A negative number after a name is the loss of served accuracy, "
+        "in points, that it was calibrated to on other items; UC is what it came to.",
         "",
         f"| defense | exchanges | seeds | {' | '.join(HEADINGS)} |",
         f"|---|---:|---:|{'---|' * len(HEADINGS)}",
@@ -163,13 +166,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", type=Path, help="folders of reports, the last one wins")
     parser.add_argument("--command", default="spiritsafe experiment=defense_grid", help="what the runs were made by")
+    parser.add_argument("--exchanges", type=int, help="the budget whose rows are shown (the largest)")
     options = parser.parse_args()
     kept = FOLDER / "measured.json"
     try:
         if options.runs:
             results: dict[str, Any] = {"rows": {}, "ownership": {}, "command": options.command}
             for run in options.runs:
-                results |= joined(results, measured(run))
+                results |= joined(results, measured(run, options.exchanges))
             kept.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         results = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
         (FOLDER / "README.md").write_text(page(names(), results), encoding="utf-8")

@@ -57,6 +57,12 @@ def test_measured_rows_are_those_of_the_largest_budget_in_order(report):
     assert "| kgw −5 pt | 1e-12 | 0.4 | 1.00 | 4,321 | 3,500 |" in written
 
 
+def test_a_budget_may_be_chosen(report):
+    assert {row["exchanges"] for row in measured(report, 256)["rows"].values()} == {256}
+    with pytest.raises(UserError, match=r"give --exchanges as one of \[256, 1024\]"):
+        measured(report, 512)
+
+
 def test_a_later_run_takes_the_place_of_an_earlier_one(report):
     first = measured(report)
     second = {"rows": {"kgw@-5": {**first["rows"]["kgw@-5"], "seeds": 5}}, "ownership": {}}
