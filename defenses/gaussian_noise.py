@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from defenses.random_noise import noise_bits
+from defenses.primitives.noise import noise_bits
 from defenses.reverse_sigmoid import logit
 from spiritsafe.defense import Defense, Needs, Rows
 from spiritsafe.errors import UserError

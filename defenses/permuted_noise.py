@@ -7,18 +7,16 @@ Deviates: shuffle and signs are keyed by the row's random stream and position, s
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from defenses.antidistillation import Antidistillation
+from defenses.primitives.noise import noise_bits
 from spiritsafe.defense import Rows
-from spiritsafe.randomness import INCREMENT, mix
 
 
 @dataclass(kw_only=True)
 class PermutedNoise(Antidistillation):
     def delta(self, rows: Rows) -> Tensor:
         delta = super().delta(rows)
-        key = mix(mix(rows.streams) + INCREMENT * (rows.generated + 1))  # apart from the bits that draw the token
-        bits = mix(key[:, None] + INCREMENT * torch.arange(1, delta.shape[-1] + 1, device=delta.device))
+        bits = noise_bits(rows, delta.shape[-1])
         return delta.gather(-1, bits.argsort(-1)) * (1 - 2 * (bits & 1))

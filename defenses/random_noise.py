@@ -15,9 +15,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from defenses.primitives.noise import noise_bits
 from spiritsafe.defense import Defense, Needs, Rows
 from spiritsafe.errors import UserError
-from spiritsafe.randomness import INCREMENT, mix
 
 
 @dataclass
@@ -39,9 +39,3 @@ class RandomNoise(Defense):
         shrunk = logprobs + math.log1p(-self.epsilon / 2)
         gift = torch.full_like(shrunk[:, :1], math.log(self.epsilon / 2))
         return shrunk.scatter(-1, lucky, torch.logaddexp(shrunk.gather(-1, lucky), gift))
-
-
-def noise_bits(rows: Rows, columns: int) -> Tensor:
-    """64 random bits for each row's position and column, apart from those that draw the token: [rows, columns]."""
-    key = mix(mix(rows.streams) + INCREMENT * (rows.generated + 1))
-    return mix(key[:, None] + INCREMENT * torch.arange(1, columns + 1, device=key.device))

@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from defenses.primitives.keyed import bits
+from defenses.primitives.noise import noise_bits
 from spiritsafe.defense import Defense, Needs, Rows
 from spiritsafe.errors import UserError
 from spiritsafe.models import LanguageModel
@@ -44,7 +44,7 @@ class TailScrambling(Defense):
         if self.k >= size:
             return logprobs
         head = logprobs >= logprobs.topk(self.k, dim=-1).values[:, -1:]
-        drawn = bits(rows.streams[:, None], rows.generated[:, None, None], torch.arange(size, device=logprobs.device))
+        drawn = noise_bits(rows, size)
         last = torch.iinfo(torch.int64).max  # more than half of any bits: the head comes last, in its own order
         shuffled = (drawn >> 1).masked_fill(head, last).argsort(dim=-1, stable=True)
         places = head.byte().argsort(dim=-1, stable=True)

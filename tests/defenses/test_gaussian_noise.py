@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from defenses.gaussian_noise import GaussianNoise, normals, project
-from defenses.random_noise import noise_bits
+from defenses.primitives.noise import noise_bits
 from spiritsafe.errors import UserError
 
 NORMS = [1.0, 2.0, math.inf]
