@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from random import Random
 
-from defenses.refusal_seeding import Refusal, Seeding
+from defenses.primitives.seeding import Refusal, Seeding
 from spiritsafe.defense import Preparation
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import END_THINK, THINK, Message, Request

@@ -12,7 +12,8 @@ from attacks.examples import to_examples
 from attacks.keep_refusals import KeepRefusals
 from attacks.strip_steps import StripSteps
 from defenses.policy_trap import PolicyTrap
-from defenses.refusal_seeding import Refusal, RefusalSeeding
+from defenses.primitives.seeding import Refusal
+from defenses.refusal_seeding import RefusalSeeding
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Logprobs, Message, Outcome, Request
 from spiritsafe.tasks.recipes import REFUSALS
