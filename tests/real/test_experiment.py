@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from checkpoints import PIECES, STORIES, STUDENT, TEACHER, needs_checkpoints
 
 from scripts.convert_llama2c import convert
 from scripts.run import main
@@ -15,16 +16,7 @@ from spiritsafe.models import load
 from spiritsafe.task import Split
 from spiritsafe.tasks.stories import Stories
 
-SHARED = Path(__file__).parents[3] / "shared"
-TEACHER = SHARED / "weights/stories260k/stories260K.bin"
-STUDENT = SHARED / "weights/llama2xs_281k/model.bin"
-PIECES = SHARED / "weights/stories260k/tok512.bin"
-STORIES = SHARED / "data/tinystories_sample/tinystories_sample.txt"
-
-pytestmark = pytest.mark.skipif(
-    not all(file.is_file() for file in (TEACHER, STUDENT, PIECES, STORIES)),
-    reason="the llama2.c checkpoints and stories do not lie in ../shared",
-)
+pytestmark = needs_checkpoints
 
 
 @pytest.fixture(scope="module")

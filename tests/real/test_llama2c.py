@@ -2,10 +2,10 @@
 
 import json
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
+from checkpoints import PIECES, STORIES, STUDENT, TEACHER, needs_checkpoints
 
 from scripts import convert_llama2c
 from scripts.convert_llama2c import convert, read_pieces
@@ -16,16 +16,7 @@ from spiritsafe.measures.fidelity import top1_agreement
 from spiritsafe.measures.nll import nll
 from spiritsafe.models import LanguageModel, load
 
-SHARED = Path(__file__).parents[3] / "shared"
-TEACHER = SHARED / "weights/stories260k/stories260K.bin"
-STUDENT = SHARED / "weights/llama2xs_281k/model.bin"
-PIECES = SHARED / "weights/stories260k/tok512.bin"
-STORIES = SHARED / "data/tinystories_sample/tinystories_sample.txt"
-
-pytestmark = pytest.mark.skipif(
-    not all(file.is_file() for file in (TEACHER, STUDENT, PIECES, STORIES)),
-    reason="the llama2.c checkpoints and stories do not lie in ../shared",
-)
+pytestmark = needs_checkpoints
 
 
 @pytest.fixture(scope="module")
