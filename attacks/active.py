@@ -22,7 +22,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.pool import Pool
+from attacks.pool import Pool, targeted
 from attacks.wording import answer, bags, question
 from spiritsafe.attack import Prompt, Workshop
 from spiritsafe.errors import UserError
@@ -58,7 +58,7 @@ class Active:
             raise UserError(f"attack.source.score is {score!r}: use one of {', '.join(get_args(Scoring))}")
         if min(round, candidates, top, max_tokens) < 1 or samples < 2:
             raise UserError("attack.source needs round, candidates, top and max_tokens >= 1, and samples >= 2")
-        Pool(tasks, weights, seed, min(size, 1))  # its checks; the whole pool is drawn when it is first needed
+        targeted(tasks, weights, size)  # before the pool is drawn, when it is first needed
         needed = round * (1 + candidates * max(0, ceil(size / round) - 1))
         self._draw = partial(Pool, tasks, weights, seed, needed)
         self._score, self._round, self._candidates = score, round, candidates

@@ -12,7 +12,7 @@ from copy import copy
 
 import numpy as np
 
-from attacks.pool import Pool
+from attacks.pool import Pool, targeted
 from attacks.wording import bags, question
 from spiritsafe.attack import Prompt
 from spiritsafe.errors import UserError
@@ -39,7 +39,7 @@ class Adjacent:
     ) -> None:
         if distance not in range(4) or public < 1:
             raise UserError(f"attack.source needs distance 0 to 3 and public >= 1, got {distance} and {public}")
-        Pool(tasks, weights, seed, min(size, 1))  # its checks
+        targeted(tasks, weights, size)
         wanted = [task for task in tasks if weights.get(task.name)]
         if distance == 1:
             tasks = [easier(task) for task in wanted]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.adjacent import easier
-from attacks.pool import Pool
+from attacks.pool import Pool, targeted
 from attacks.wording import answer, words
 from spiritsafe.attack import Prompt, Workshop
 from spiritsafe.errors import UserError
@@ -57,7 +57,7 @@ class TopicBandit:
                 f"attack.source needs reward in {get_args(Reward)}, rate > 0, round and max_tokens >= 1, got "
                 f"{reward!r}, {rate}, {round} and {max_tokens}"
             )
-        Pool(tasks, weights, seed, min(size, 1))  # its checks
+        targeted(tasks, weights, size)
         arms = [(task, float(weights[task.name])) for task in tasks if weights.get(task.name)]
         if levels:
             arms += [(easier(task), weight) for task, weight in arms]

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Literal, get_args
 
-from attacks.pool import Pool
+from attacks.pool import Pool, targeted
 from attacks.unanswered import invented
 from attacks.wording import normalised, question
 from spiritsafe.attack import Prompt, Workshop
@@ -46,7 +46,7 @@ class Evolved:
                 f"attack.source needs writer in {get_args(Writer)}, seeds >= 2, shown and max_tokens >= 1, got "
                 f"{writer!r}, {seeds}, {shown} and {max_tokens}"
             )
-        Pool(tasks, weights, seed, min(size, 1))  # its checks
+        targeted(tasks, weights, size)
         self._pool = Pool(tasks, weights, seed, seeds)
         known = Pool(tasks, weights, seed, seeds).propose(seeds)
         self._questions: dict[str, list[str]] = {}

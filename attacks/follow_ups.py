@@ -1,9 +1,36 @@
-"""A second question about a reply: its name, its request, and which reply it was about."""
+"""A second question about a reply: who asks it, its request and its name, and which reply it was about."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
+from attacks.plain import Plain
+from spiritsafe.attack import Elicitor
+from spiritsafe.errors import UserError
 from spiritsafe.exchange import Exchange, Message, Outcome, Request
+from spiritsafe.interface import Interface
+
+
+@dataclass(frozen=True)
+class AsksAgain:
+    """``elicitor`` asks the question, ``text`` is asked about what came back; ``kind`` marks that second request."""
+
+    text: str
+    elicitor: Elicitor = field(default_factory=Plain)
+    kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise UserError("the teacher is not told what to do with its reply: set attack.elicitor.text")
+
+    def wrap(self, request_id: str, messages: Sequence[Message], interface: Interface) -> Request:
+        return self.elicitor.wrap(request_id, messages, interface)
+
+    def unwrap(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        return self.elicitor.unwrap(messages) if hasattr(self.elicitor, "unwrap") else tuple(messages)
+
+    def follow_up(self, exchange: Exchange) -> Request | None:
+        return about(exchange, self.text, self.kind)
 
 
 def about(exchange: Exchange, text: str, kind: str) -> Request | None:

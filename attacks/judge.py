@@ -7,38 +7,23 @@ charged: the same budget buys half the questions.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
-from attacks.follow_ups import about, named, parted
-from attacks.plain import Plain
+from attacks.follow_ups import AsksAgain, named, parted
 from attacks.wording import words
-from spiritsafe.attack import Elicitor
 from spiritsafe.errors import UserError
-from spiritsafe.exchange import Exchange, Message, Outcome, Reply, Request
-from spiritsafe.interface import Interface
+from spiritsafe.exchange import Exchange, Outcome, Reply
 
 KIND = "judged"
 
 
 @dataclass(frozen=True)
-class TeacherJudge:
-    """``elicitor`` asks the question, ``text`` for the judgement."""
+class TeacherJudge(AsksAgain):
+    """``text`` asks for the judgement."""
 
     text: str = "Is the solution above right? Answer with yes or no."
-    elicitor: Elicitor = field(default_factory=Plain)
-
-    def __post_init__(self) -> None:
-        if not self.text.strip():
-            raise UserError("the teacher is not told what to judge: set attack.elicitor.text")
-
-    def wrap(self, request_id: str, messages: Sequence[Message], interface: Interface) -> Request:
-        return self.elicitor.wrap(request_id, messages, interface)
-
-    def unwrap(self, messages: Sequence[Message]) -> tuple[Message, ...]:
-        return self.elicitor.unwrap(messages) if hasattr(self.elicitor, "unwrap") else tuple(messages)
-
-    def follow_up(self, exchange: Exchange) -> Request | None:
-        return about(exchange, self.text, KIND)
+    kind: ClassVar[str] = KIND
 
 
 @dataclass(frozen=True)

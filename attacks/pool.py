@@ -24,19 +24,7 @@ class Pool:
     """
 
     def __init__(self, tasks: Sequence[Task], weights: Mapping[str, float], seed: int, size: int):
-        known = {task.name: task for task in tasks}
-        wanted = {name: float(weight) for name, weight in weights.items() if weight}
-        if unknown := wanted.keys() - known.keys():
-            raise UserError(
-                f"the attack targets {', '.join(sorted(unknown))}, which the experiment does not have: "
-                f"add them to task=[...] or set attack.source.weights over {', '.join(known)}"
-            )
-        if not wanted or min(wanted.values()) < 0:
-            raise UserError(
-                "the attack targets nothing: give attack.source.weights one positive weight, e.g. {programs: 1}"
-            )
-        if size < 1:
-            raise UserError(f"the prompt pool is empty: set attack.source.size to 1 or more, not {size}")
+        wanted, known = targeted(tasks, weights, size), {task.name: task for task in tasks}
         total = sum(wanted.values())
         streams = []
         for name, weight in wanted.items():
@@ -52,6 +40,24 @@ class Pool:
         return [prompt for _, prompt in islice(self._prompts, count)]
 
     def observe(self, exchanges: Sequence[Exchange]) -> None: ...
+
+
+def targeted(tasks: Sequence[Task], weights: Mapping[str, float], size: int) -> dict[str, float]:
+    """The weights that are not zero; UserError where they aim at nothing, or at what is not there."""
+    known = [task.name for task in tasks]
+    wanted = {name: float(weight) for name, weight in weights.items() if weight}
+    if unknown := wanted.keys() - set(known):
+        raise UserError(
+            f"the attack targets {', '.join(sorted(unknown))}, which the experiment does not have: "
+            f"add them to task=[...] or set attack.source.weights over {', '.join(known)}"
+        )
+    if not wanted or min(wanted.values()) < 0:
+        raise UserError(
+            "the attack targets nothing: give attack.source.weights one positive weight, e.g. {programs: 1}"
+        )
+    if size < 1:
+        raise UserError(f"the prompt pool is empty: set attack.source.size to 1 or more, not {size}")
+    return wanted
 
 
 def _spread(task: Task, items: Sequence[Item], share: float, rng: Random) -> Iterator[tuple[float, Prompt]]:

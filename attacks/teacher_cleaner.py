@@ -7,37 +7,21 @@ sentence is ours. The second call is charged: the same budget buys half the ques
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
-from attacks.follow_ups import about, named, parted
-from attacks.plain import Plain
-from spiritsafe.attack import Elicitor
-from spiritsafe.errors import UserError
-from spiritsafe.exchange import Exchange, Message, Outcome, Request
-from spiritsafe.interface import Interface
+from attacks.follow_ups import AsksAgain, named, parted
+from spiritsafe.exchange import Exchange, Outcome
 
 KIND = "cleaned"
 
 
 @dataclass(frozen=True)
-class TeacherCleaner:
-    """``elicitor`` asks the question, ``text`` the teacher to clean up."""
+class TeacherCleaner(AsksAgain):
+    """``text`` asks the teacher to clean up."""
 
     text: str = "Write the solution above again, cleanly, and end with the same answer."
-    elicitor: Elicitor = field(default_factory=Plain)
-
-    def __post_init__(self) -> None:
-        if not self.text.strip():
-            raise UserError("the teacher is not told what to do: set attack.elicitor.text")
-
-    def wrap(self, request_id: str, messages: Sequence[Message], interface: Interface) -> Request:
-        return self.elicitor.wrap(request_id, messages, interface)
-
-    def unwrap(self, messages: Sequence[Message]) -> tuple[Message, ...]:
-        return self.elicitor.unwrap(messages) if hasattr(self.elicitor, "unwrap") else tuple(messages)
-
-    def follow_up(self, exchange: Exchange) -> Request | None:
-        return about(exchange, self.text, KIND)
+    kind: ClassVar[str] = KIND
 
 
 @dataclass(frozen=True)
