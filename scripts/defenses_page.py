@@ -126,7 +126,8 @@ def _results(results: Mapping[str, Any]) -> list[str]:
         "",
         f"By `{results['command']}`: what honest users lose and what the attacked student got, with 95 % intervals; "
         "a report's page says what the columns mean. A negative number after a name is the loss of served accuracy, "
-        "in points, that it was calibrated to on other items; UC is what it came to.",
+        "in points, that it was calibrated to on other items; UC is what it came to. DE is over all budgets of a run, "
+        "so rows of different runs do not compare in it.",
         "",
         f"| defense | exchanges | seeds | {' | '.join(HEADINGS)} |",
         f"|---|---:|---:|{'---|' * len(HEADINGS)}",
