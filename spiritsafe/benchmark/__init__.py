@@ -1,0 +1,1 @@
+"""A score for a defense: one fixed, versioned protocol, one card."""
