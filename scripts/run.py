@@ -94,9 +94,10 @@ def experiment(config: DictConfig) -> None:
     elif plain["variants"]:
         several("variant", variants(plain), published_variants, config)
     else:
-        lab = Lab(plain, PARTS, Store(Path(config.paths.store)))
+        lab, folder = Lab(plain, PARTS, Store(Path(config.paths.store))), Path(HydraConfig.get().runtime.output_dir)
         check(lab)
-        attacked(lab, config, Path(HydraConfig.get().runtime.output_dir), config.title)
+        measured({"": lab}, config, folder)
+        told_of(lab, config, folder, config.title)
 
 
 def several(what: str, configs: Mapping[str, Any], publish: Callable[..., Any], config: DictConfig) -> None:
@@ -108,27 +109,33 @@ def several(what: str, configs: Mapping[str, Any], publish: Callable[..., Any], 
             check(lab)
         except UserError as error:
             raise UserError(f"{what} {name}: {error}") from error
+    measured(labs, config, folder / next(iter(labs)))
     for name, lab in labs.items():
         print(f"{what}: {name}")
-        attacked(lab, config, folder / name, f"{config.title}: {name}")
+        told_of(lab, config, folder / name, f"{config.title}: {name}")
     shown = publish(labs, {name: collect(lab, arms(lab.config)) for name, lab in labs.items()}, folder)
     Console(width=100).print(shown)
     print(f"All of them together: {folder}")
 
 
-def attacked(lab: Lab, config: DictConfig, folder: Path, title: str) -> None:
-    """One attack on every stack, from its first exchange to its page."""
-    students = arms(lab.config)
+def measured(labs: Mapping[str, Lab], config: DictConfig, folder: Path) -> None:
+    """Every attack on every stack, from its first exchange to its last student."""
+    students = {name: arms(lab.config) for name, lab in labs.items()}
+    leading = next(iter(labs.values()))
 
     def first() -> None:
-        drawn = first_figure(lab, folder)
+        drawn = first_figure(leading, folder)
         print(f"a first figure, of the undefended teacher and one seed: {drawn}")
 
-    if expected := forecast(lab, students, config.workers or cores()):
+    if expected := forecast([(lab, students[name]) for name, lab in labs.items()], config.workers or cores()):
         print(expected)
-    run(lab, students, workers=config.workers, on_first=first)
+    run(labs, students, workers=config.workers, on_first=first)
+
+
+def told_of(lab: Lab, config: DictConfig, folder: Path, title: str) -> None:
+    """One attack's table and page."""
     command = " ".join(["spiritsafe", *HydraConfig.get().overrides.task])
-    report = published(lab, students, title, command)
+    report = published(lab, arms(lab.config), title, command)
     console = Console(width=100)
     console.print(Text.from_ansi((report.folder / TERMINAL).read_text(encoding="utf-8")))
     print(f"The page to read and to send: {copy(report, folder)}")

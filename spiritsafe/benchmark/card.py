@@ -87,7 +87,7 @@ class Protocol(_Strict):
 
 
 class Attacked(_Strict):
-    """What one attack got at one budget, and what it was billed. ``notes`` say where it came to less than its budget."""
+    """What one attack got at one budget and was billed. ``notes`` say where it came to less than its budget."""
 
     CT: Number | None
     ST: Number | None

@@ -12,24 +12,24 @@ from spiritsafe.store.store import Stage
 PACE = {"campaign": 45.0, "calibration": 60.0, "student": 12.0}  # seconds on one core, of the reference world
 
 
-def forecast(lab: Lab, students: Sequence[Arm], workers: int) -> str:
-    """One line, or nothing where there is nothing to do."""
-    trained = [_pair(lab, arm) for arm in students]
-    served = [
-        (lab.store.stage("harvest", lab.harvest_key(stack)), lab.store.stage("examine", lab.examine_key(arm)))
-        for stack, arm in ((stack, Arm("defended", stack)) for stack in lab.config["stacks"])
-    ]
-    campaigns = sum(not harvest.complete for harvest, _ in served)
-    lacking = sum(not examined.complete for _, examined in trained)
+def forecast(work: Sequence[tuple[Lab, Sequence[Arm]]], workers: int) -> str:
+    """One line on experiments with their students, or nothing where there is nothing to do."""
+    trained = {lab.examine_key(arm): _pair(lab, arm) for lab, students in work for arm in students}
+    served: dict[str, tuple[Stage, Stage]] = {}
+    calibrated: set[str] = set()
+    for lab, _ in work:
+        for stack, parts in lab.config["stacks"].items():
+            harvest = lab.store.stage("harvest", lab.harvest_key(stack))
+            served[harvest.key] = harvest, lab.store.stage("examine", lab.examine_key(Arm("defended", stack)))
+            if not harvest.complete and any(part.get("strength", 0) is None for part in parts.values()):
+                calibrated.add(lab.serving_key(stack))
+    campaigns = sum(not harvest.complete for harvest, _ in served.values())
+    lacking = sum(not examined.complete for _, examined in trained.values())
     if not campaigns and not lacking:
         return ""
-    calibrated = sum(
-        not harvest.complete and any(part.get("strength", 0) is None for part in stack.values())
-        for (harvest, _), stack in zip(served, lab.config["stacks"].values(), strict=True)
-    )
-    student, campaign = _pace("student", trained), _pace("campaign", served)
-    work = campaigns * campaign + calibrated * PACE["calibration"] + lacking * student
-    minutes = max(1, round(work / workers / 60))
+    student, campaign = _pace("student", trained.values()), _pace("campaign", served.values())
+    seconds = campaigns * campaign + len(calibrated) * PACE["calibration"] + lacking * student
+    minutes = max(1, round(seconds / workers / 60))
     time = f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
     return f"To do: {campaigns} campaigns and {lacking} students, about {time} here (longer on slower cores)."
 

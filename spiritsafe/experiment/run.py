@@ -39,47 +39,62 @@ def arms(config: Mapping[str, Any]) -> list[Arm]:
 
 
 def run(
-    lab: Lab, students: Sequence[Arm], *, workers: int | None = None, on_first: Callable[[], None] = lambda: None
+    labs: Mapping[str, Lab],
+    students: Mapping[str, Sequence[Arm]],
+    *,
+    workers: int | None = None,
+    on_first: Callable[[], None] = lambda: None,
 ) -> None:
-    """Do what the store does not hold yet. ``on_first`` is called once the undefended curve of one seed is there."""
-    for arm in students:
-        lab.examine_key(arm)  # known before any process starts
+    """Do what the store does not hold yet, for experiments over one store: each by its name, with its students.
+
+    ``on_first`` is called once the undefended curve of the first experiment's first seed is there.
+    """
+    for name, lab in labs.items():
+        for arm in students[name]:
+            lab.examine_key(arm)  # known before any process starts
+    leading = next(iter(labs))
     first = {
-        arm for arm in students if arm.seed == 0 and arm.name in ("format", "attacked") and arm.stack in ("", NONE)
+        (leading, arm)
+        for arm in students[leading]
+        if arm.seed == 0 and arm.name in ("format", "attacked") and arm.stack in ("", NONE)
     }
     workers = workers or cores()
-    with _progress() as progress, _Students(lab, workers) as pool:
-        learning = progress.add_task("students trained and examined", total=len(students))
+    with _progress() as progress, _Students(labs, workers) as pool:
+        learning = progress.add_task("students trained and examined", total=sum(map(len, students.values())))
 
-        def advance(arms: Iterable[Arm]) -> None:
-            for arm in arms:
+        def advance(done: Iterable[tuple[str, Arm]]) -> None:
+            for student in done:
                 progress.advance(learning)
-                if arm in first:
-                    first.remove(arm)
+                if student in first:
+                    first.remove(student)
                     if not first:
                         on_first()
 
-        for arm in students:
-            if not _harvested_first(arm):
-                pool.start(arm)
-        for stack in lab.config["stacks"]:
-            if not lab.store.stage("examine", lab.examine_key(Arm("defended", stack))).complete:
-                _settle(workers)
-            asking = progress.add_task(f"exchanges with the teacher ({stack})", total=lab.budget.exchanges)
-            lab.harvested(stack, _ticker(progress, asking))
-            progress.update(asking, completed=lab.budget.exchanges)
-            for arm in students:
-                if _harvested_first(arm) and (arm.stack or NONE) == stack:
-                    pool.start(arm)
-            answering = progress.add_task(f"honest questions ({stack})", total=len(lab.config["task"]) * lab.count)
-            lab.examined_teacher(stack, _ticker(progress, answering))
-            progress.update(answering, completed=len(lab.config["task"]) * lab.count)
-            advance(pool.finished())
+        for name in labs:
+            for arm in students[name]:
+                if not _harvested_first(arm):
+                    pool.start(name, arm)
+        for name, lab in labs.items():
+            told = f"{name}, " if len(labs) > 1 else ""
+            for stack in lab.config["stacks"]:
+                if not lab.store.stage("examine", lab.examine_key(Arm("defended", stack))).complete:
+                    _settle(workers)
+                asking = progress.add_task(f"exchanges with the teacher ({told}{stack})", total=lab.budget.exchanges)
+                lab.harvested(stack, _ticker(progress, asking))
+                _finish(progress, asking, hide=len(labs) > 1)
+                for arm in students[name]:
+                    if _harvested_first(arm) and (arm.stack or NONE) == stack:
+                        pool.start(name, arm)
+                answering = progress.add_task(f"honest questions ({stack})", total=len(lab.config["task"]) * lab.count)
+                lab.examined_teacher(stack, _ticker(progress, answering))
+                _finish(progress, answering, hide=len(labs) > 1)
+                advance(pool.finished())
         advance(pool.finish())
-        testing = progress.add_task("ownership tests", total=len(lab.config["stacks"]))
-        for stack in lab.config["stacks"]:
-            lab.audited(stack)
-            progress.advance(testing)
+        testing = progress.add_task("ownership tests", total=sum(len(lab.config["stacks"]) for lab in labs.values()))
+        for lab in labs.values():
+            for stack in lab.config["stacks"]:
+                lab.audited(stack)
+                progress.advance(testing)
 
 
 def _harvested_first(arm: Arm) -> bool:
@@ -92,11 +107,12 @@ def _harvested_first(arm: Arm) -> bool:
 class _Students:
     """Trains and examines what is not in the store; with nothing to do it starts no process."""
 
-    def __init__(self, lab: Lab, workers: int) -> None:
-        self._lab, self._workers = lab, workers
+    def __init__(self, labs: Mapping[str, Lab], workers: int) -> None:
+        self._labs, self._workers = labs, workers
         self._pool: ProcessPoolExecutor | None = None
-        self._going: dict[Future[None], Arm] = {}
-        self._ready: list[Arm] = []
+        self._jobs: dict[str, Future[None]] = {}  # by what they examine: experiments may share a student
+        self._going: list[tuple[Future[None], tuple[str, Arm]]] = []
+        self._ready: list[tuple[str, Arm]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -105,33 +121,37 @@ class _Students:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def start(self, arm: Arm) -> None:
-        if self._lab.store.stage("examine", self._lab.examine_key(arm)).complete:
-            self._ready.append(arm)
+    def start(self, name: str, arm: Arm) -> None:
+        lab = self._labs[name]
+        key = lab.examine_key(arm)
+        if lab.store.stage("examine", key).complete:
+            self._ready.append((name, arm))
             return
         if self._pool is None:
-            lab = self._lab
-            initial = (lab.config, lab.parts, lab.store, lab.keys, self._workers)
+            told = {each: (lab.config, lab.parts, lab.store, lab.keys) for each, lab in self._labs.items()}
             self._pool = ProcessPoolExecutor(
-                self._workers, mp_context=get_context("spawn"), initializer=_begin, initargs=initial
+                self._workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(told, self._workers)
             )
-        self._going[self._pool.submit(_student, arm)] = arm
+        if key not in self._jobs:
+            self._jobs[key] = self._pool.submit(_student, name, arm)
+        self._going.append((self._jobs[key], (name, arm)))
 
-    def finished(self) -> Iterator[Arm]:
+    def finished(self) -> Iterator[tuple[str, Arm]]:
         """Those that are done by now."""
         yield from self._ready
         self._ready = []
-        for future in [future for future in self._going if future.done()]:
-            arm = self._going.pop(future)
+        done = {future for future, _ in self._going if future.done()}
+        told = [(future, student) for future, student in self._going if future in done]
+        self._going = [(future, student) for future, student in self._going if future not in done]
+        for future, student in told:
             future.result()
-            yield arm
+            yield student
 
-    def finish(self) -> Iterator[Arm]:
+    def finish(self) -> Iterator[tuple[str, Arm]]:
         """The others, as they come."""
         yield from self.finished()
-        for future in as_completed(list(self._going)):
-            future.result()
-            yield self._going[future]
+        for _ in as_completed({future for future, _ in self._going}):
+            yield from self.finished()
 
 
 def cores() -> int:
@@ -141,14 +161,15 @@ def cores() -> int:
     return 1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1))
 
 
-_lab: Lab
+_labs: dict[str, Lab]
+Told = tuple[Mapping[str, Any], Parts, Store, Mapping[Any, str]]
 
 
-def _begin(config: Mapping[str, Any], parts: Parts, store: Store, keys: Mapping[Any, str], workers: int) -> None:
-    global _lab
+def _begin(told: Mapping[str, Told], workers: int) -> None:
+    global _labs
     Thread(target=_follow_parent, daemon=True).start()
     _settle(workers)
-    _lab = Lab(config, parts, store, keys)
+    _labs = {name: Lab(*each) for name, each in told.items()}
 
 
 def _follow_parent() -> None:
@@ -168,13 +189,18 @@ def _settle(workers: int) -> None:
     logging.disable_progress_bar()
 
 
-def _student(arm: Arm) -> None:
-    _lab.examined_student(arm)
+def _student(name: str, arm: Arm) -> None:
+    _labs[name].examined_student(arm)
 
 
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, TimeRemainingColumn(elapsed_when_finished=False))
+
+
+def _finish(progress: Progress, task: TaskID, *, hide: bool) -> None:
+    """Many experiments would leave more bars than a terminal has lines."""
+    progress.update(task, completed=progress.tasks[task].total, visible=not hide)
 
 
 def _ticker(progress: Progress, task: TaskID) -> Callable[[int], None]:

@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from benchmark_cards import card
 
 from spiritsafe.benchmark.card import Flag, read, write
 from spiritsafe.errors import UserError
-from benchmark_cards import card
 
 
 def test_a_card_survives_its_file(tmp_path):

@@ -26,10 +26,10 @@ class Here:
     def __init__(self, workers: int, *, initializer: Callable[..., None], initargs: tuple[Any, ...], **_: Any) -> None:
         initializer(*initargs)
 
-    def submit(self, function: Callable[[Any], None], argument: Any) -> "Future[None]":
+    def submit(self, function: Callable[..., None], *arguments: Any) -> "Future[None]":
         future: Future[None] = Future()
         try:
-            future.set_result(function(argument))
+            future.set_result(function(*arguments))
         except Exception as error:
             future.set_exception(error)
         return future
