@@ -116,15 +116,17 @@ class Outfit(Keys):
         )
 
     def served(self, stack: str) -> tuple[list[Any], dict[str, Any]]:
-        """The stack's defenses, prepared. What calibration measured is kept beside the store's stages."""
-        defenses = [build(defense) for defense in self.config["stacks"][stack].values()]
-        folder = self.store.root / "calibration" / self.serving_key(stack)
+        """The stack's defenses, prepared. What calibration measured is kept beside the store's stages, for whoever else
+        serves the same: they wait for it."""
+        defenses, key = [build(defense) for defense in self.config["stacks"][stack].values()], self.serving_key(stack)
+        folder = self.store.root / "calibration" / key
         folder.mkdir(parents=True, exist_ok=True)
         per_task = int(self.config["calibration"]["items"])
         calibration = Calibration(
             self.teacher, self.tasks, self.interface, self.parts, self.seed, per_task, folder, self.batch_size
         )
-        return defenses, prepare(defenses, calibration)
+        with self.store.locked("calibration", key):
+            return defenses, prepare(defenses, calibration)
 
     def own_completions(self, arm: Arm) -> dict[str, Any]:
         """How a student in training is asked, and at what length."""

@@ -67,7 +67,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of results, shared by any number of processes on a file system with ``flock``."""
+    """A folder of results, shared by any number of processes on a file system with ``flock``.
+
+    What two processes need at once one of them makes, and the other waits. The system holds the locks and frees those
+    of a process that dies, however it does, so none is ever stale. Machines may share the folder where their file
+    system carries ``flock`` between them: NFS from version 4, Lustre mounted with ``flock``, CephFS, GPFS.
+    """
 
     root: Path
 
@@ -99,7 +104,7 @@ class Store:
         if stage.complete:
             yield None
             return
-        with full_disk(partial), self._locked(stage, waiting):
+        with full_disk(partial), self.locked(name, key, waiting):
             if stage.complete:
                 yield None
                 return
@@ -123,10 +128,11 @@ class Store:
             sync(stage.folder.parent)
 
     @contextmanager
-    def _locked(self, stage: Stage, waiting: Callable[[str], None]) -> Iterator[None]:
-        lock = self.root / ".locks" / f"{stage.name}-{stage.key}"
+    def locked(self, name: str, key: str, waiting: Callable[[str], None] = lambda message: None) -> Iterator[None]:
+        """Alone among all processes with this name and key, waiting for whoever is at it."""
+        lock = self.root / ".locks" / f"{name}-{key}"
         try:
-            stage.folder.parent.mkdir(parents=True, exist_ok=True)
+            (self.root / name).mkdir(parents=True, exist_ok=True)
             lock.parent.mkdir(exist_ok=True)
             file = lock.open("w")
         except OSError as error:
@@ -135,6 +141,6 @@ class Store:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                waiting(f"another process is making {stage.name}/{stage.key}: waiting to reuse it")
+                waiting(f"another process is making {name}/{key}: waiting to reuse it")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
