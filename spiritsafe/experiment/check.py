@@ -13,6 +13,7 @@ from spiritsafe.experiment.keys import NONE
 from spiritsafe.experiment.lab import Lab
 from spiritsafe.experiment.settings import build, prices_of, target
 from spiritsafe.interface import Signal
+from spiritsafe.measures.detector import detector_of, read_detectors
 from spiritsafe.models import identity
 from spiritsafe.objective import check_signals
 from spiritsafe.task import Kind
@@ -35,6 +36,9 @@ def check(lab: Lab) -> None:
     if unknown := set(measure["controls"]) - set(CONTROLS):
         raise UserError(f"there are no controls {sorted(unknown)}: choose measure.controls among {list(CONTROLS)}")
     lab.budget, lab.recipe, prices_of(config["prices"])  # their own checks
+    detectors = read_detectors(measure.get("detector"))
+    for arm in ("teacher", "bare", "format", "attacked", *measure["controls"]) if detectors else ():
+        detector_of(detectors, arm)
     for model in ("teacher", "student"):
         identity(config[model]["path"], config[model].get("revision"), config[model].get("chat_template"))
     check_learning(lab)

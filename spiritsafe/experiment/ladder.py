@@ -9,6 +9,7 @@ from typing import Any
 from spiritsafe.experiment.lab import Lab
 from spiritsafe.experiment.publish import Results
 from spiritsafe.experiment.variants import merged
+from spiritsafe.measures.detector import read_detectors
 from spiritsafe.measures.ladder import ladder
 from spiritsafe.report.ladder import write_ladder
 
@@ -36,5 +37,6 @@ def published_ladder(labs: Mapping[str, Lab], results: Mapping[str, Results], fo
         measure["targeted"],
         resamples=measure["resamples"],
         seed=first.seed,
+        detectors=read_detectors(measure.get("detector")),
     )
     return write_ladder(folder, rows)

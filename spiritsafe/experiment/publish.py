@@ -14,6 +14,7 @@ import pandas as pd
 from spiritsafe.experiment.keys import NONE, Arm
 from spiritsafe.experiment.lab import Lab
 from spiritsafe.experiment.spending import spending
+from spiritsafe.measures.detector import described, read_detectors
 from spiritsafe.measures.ownership import ownership
 from spiritsafe.measures.transfer import headline
 from spiritsafe.models import locate
@@ -87,7 +88,14 @@ def _labelled(lab: Lab, stage: Stage, arm: Arm) -> pd.DataFrame:
 
 def rows_of(lab: Lab, results: Results) -> list[dict[str, Any]]:
     measure = lab.config["measure"]
-    return headline(results.items, results.spend, measure["targeted"], resamples=measure["resamples"], seed=lab.seed)
+    return headline(
+        results.items,
+        results.spend,
+        measure["targeted"],
+        resamples=measure["resamples"],
+        seed=lab.seed,
+        detectors=read_detectors(measure.get("detector")),
+    )
 
 
 def first_figure(lab: Lab, folder: Path) -> Path | None:
@@ -103,6 +111,7 @@ def published(lab: Lab, students: Sequence[Arm], title: str, command: str) -> St
     inputs += [lab.examine_key(Arm("defended", stack)) for stack in lab.config["stacks"]]
     inputs += [lab.examine_key(arm) for arm in students]
     config = {**{name: lab.config[name] for name in ("measure", "prices")}, "title": title, "command": command}
+    config["detectors"] = described(read_detectors(lab.config["measure"].get("detector")))
     key = content_key("report", config, inputs, code_digest(published, headline, write))
     with lab.store.building("report", key, config=config, inputs=inputs) as folder:
         if folder is not None:
@@ -146,6 +155,7 @@ def _facts(lab: Lab, results: Results, title: str, command: str) -> Facts:
         prices=config["prices"],
         costs=results.costs,
         audits=results.audits,
+        detectors=read_detectors(config["measure"].get("detector")),
         calibration={stack: stages[f"harvest {stack}"].manifest.notes["defenses"] for stack in stacks},
         template=_template(config["teacher"]["path"]),
         versions=found.versions,

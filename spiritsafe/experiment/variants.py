@@ -9,6 +9,7 @@ from typing import Any
 from spiritsafe.errors import UserError
 from spiritsafe.experiment.lab import Lab
 from spiritsafe.experiment.publish import Results
+from spiritsafe.measures.detector import read_detectors
 from spiritsafe.measures.variants import Variant, compared
 from spiritsafe.report.variants import write_variants
 
@@ -51,8 +52,10 @@ def published_variants(labs: Mapping[str, Lab], results: Mapping[str, Results], 
     """Write the table over variants into ``folder``; returns what a terminal shows."""
     first = next(iter(labs.values()))
     tables = {
-        name: Variant(results[name].items, results[name].spend, lab.config["measure"]["targeted"])
-        for name, lab in labs.items()
+        name: Variant(
+            results[name].items, results[name].spend, measure["targeted"], read_detectors(measure.get("detector"))
+        )
+        for name, measure in ((name, lab.config["measure"]) for name, lab in labs.items())
     }
     rows = compared(tables, resamples=first.config["measure"]["resamples"], seed=first.seed)
     return write_variants(folder, rows)

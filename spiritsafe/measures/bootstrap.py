@@ -33,9 +33,13 @@ class Bootstrap:
         labels, codes = np.unique(np.asarray(clusters), return_inverse=True)
         return self._counts(len(labels), f"items/{name}")[:, codes]
 
+    def stream(self, name: str) -> np.random.Generator:
+        return np.random.default_rng([self.seed, crc32(name.encode())])
+
     def _counts(self, size: int, stream: str) -> NDArray[np.float32]:
-        rng = np.random.default_rng([self.seed, crc32(stream.encode())])
-        drawn = rng.integers(size, size=(self.resamples, size)) + size * np.arange(self.resamples)[:, None]
+        drawn = (
+            self.stream(stream).integers(size, size=(self.resamples, size)) + size * np.arange(self.resamples)[:, None]
+        )
         counts = np.bincount(drawn.ravel(), minlength=size * self.resamples).reshape(self.resamples, size)
         return np.concatenate([np.ones((1, size)), counts]).astype(np.float32)
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from spiritsafe.measures.bootstrap import Bootstrap, Draws
 from spiritsafe.measures.columns import Column, empty, minus, ratio
+from spiritsafe.measures.detector import Detectors
 from spiritsafe.measures.table import Arm, Means
 from spiritsafe.measures.transfer import BASE, LEDGER, TEACHER, headline
 
@@ -22,6 +23,7 @@ def ladder(
     *,
     resamples: int = 10_000,
     seed: int = 0,
+    detectors: Detectors | None = None,
 ) -> list[dict[str, Any]]:
     """``rungs`` are the items and the spend of every attack, on the same defenses, budgets and items.
 
@@ -31,7 +33,8 @@ def ladder(
     the bare student, as in `headline`.
     """
     tables = {
-        name: headline(items, spend, targeted, resamples=resamples, seed=seed) for name, (items, spend) in rungs.items()
+        name: headline(items, spend, targeted, resamples=resamples, seed=seed, detectors=detectors)
+        for name, (items, spend) in rungs.items()
     }
     means = Means(_together(rungs), Bootstrap(resamples, seed))
     first = next(iter(tables.values()))

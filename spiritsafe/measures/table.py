@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spiritsafe.errors import UserError
 from spiritsafe.measures.bootstrap import Bootstrap, Draws, resampled_means
+from spiritsafe.measures.detector import Detectors, detector_of
 from spiritsafe.task import Behaviour, Kind
 
 ARMS = ("teacher", "defended", "bare", "format", "oracle", "attacked", "self", "random")
@@ -56,10 +57,12 @@ def checked(items: pd.DataFrame) -> pd.DataFrame:
 class Means:
     """Means over items and seeds of any measure of any arm, as draws of one shared bootstrap.
 
-    Clusters are resampled within their task, because the tasks are chosen, not sampled.
+    Clusters are resampled within their task, because the tasks are chosen, not sampled. ``detectors`` correct refusal
+    rates for the errors of whatever read the replies.
     """
 
-    def __init__(self, items: pd.DataFrame, bootstrap: Bootstrap) -> None:
+    def __init__(self, items: pd.DataFrame, bootstrap: Bootstrap, detectors: Detectors | None = None) -> None:
+        self._bootstrap, self._detectors = bootstrap, detectors or {}
         table = checked(items)
         self.kinds: dict[str, str] = dict(table[["task", "kind"]].drop_duplicates().itertuples(index=False))
         self.seeds = sorted(set(table["seed"]))
@@ -85,6 +88,14 @@ class Means:
             return None
         rows = [self._all(task, measure)[self._tasks[task].arms[arm]] for task in tasks]
         return np.asarray(sum(rows) / len(rows))
+
+    def refusal(self, arm: Arm, kind: Kind) -> Draws | None:
+        """Refusal rate on all tasks of a kind, corrected; None as in `mean`."""
+        observed = self.mean(arm, self.tasks(kind), "refuse")
+        if observed is None:
+            return None
+        detector = detector_of(self._detectors, arm.name, arm.defense)
+        return observed if detector is None else detector.corrected(observed, self._bootstrap)
 
     def _task_means(self, task: str, measure: str) -> Draws:
         return resampled_means(self._tasks[task].scores(measure), self._seed_draws, self._item_draws(task))

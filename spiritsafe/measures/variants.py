@@ -10,6 +10,7 @@ import pandas as pd
 
 from spiritsafe.measures.bootstrap import Bootstrap, Draws
 from spiritsafe.measures.columns import Column, minus, points, rate
+from spiritsafe.measures.detector import Detectors
 from spiritsafe.measures.intervals import effective_items, wilson
 from spiritsafe.measures.table import Arm, Means, checked
 from spiritsafe.measures.transfer import headline
@@ -22,11 +23,12 @@ KINDS = {"R_h": Kind.HARMFUL, "R_b": Kind.LOOKALIKE}
 
 @dataclass(frozen=True)
 class Variant:
-    """``items`` and ``spend`` as `headline` has them."""
+    """``items``, ``spend`` and ``detectors`` as `headline` has them."""
 
     items: pd.DataFrame
     spend: pd.DataFrame
     targeted: Sequence[str]
+    detectors: Detectors | None = None
 
 
 def compared(variants: Mapping[str, Variant], *, resamples: int = 10_000, seed: int = 0) -> list[dict[str, Any]]:
@@ -40,13 +42,16 @@ def compared(variants: Mapping[str, Variant], *, resamples: int = 10_000, seed: 
     * A_difference, R_h_difference, R_b_difference: over the first variant, in points, paired by item and training
       seed; A is answer-forced accuracy on the targeted tasks. None where other items or seeds were examined.
     """
-    means = {name: Means(variant.items, Bootstrap(resamples, seed)) for name, variant in variants.items()}
+    means = {
+        name: Means(variant.items, Bootstrap(resamples, seed), variant.detectors) for name, variant in variants.items()
+    }
     first = next(iter(variants))
     rows: list[dict[str, Any]] = []
     for name, variant in variants.items():
         pairs = name != first and _examined(variant.items) == _examined(variants[first].items)
         table, bare = checked(variant.items), _draws(means[name], BARE, variant.targeted)
-        for row in headline(variant.items, variant.spend, variant.targeted, resamples=resamples, seed=seed):
+        options = {"resamples": resamples, "seed": seed, "detectors": variant.detectors}
+        for row in headline(variant.items, variant.spend, variant.targeted, **options):
             arm = Arm("attacked", row["defense"], row["exchanges"])
             mine = _draws(means[name], arm, variant.targeted)
             other = _draws(means[first], arm, variants[first].targeted) if pairs else dict.fromkeys(mine)
@@ -64,7 +69,7 @@ def compared(variants: Mapping[str, Variant], *, resamples: int = 10_000, seed: 
 
 
 def _draws(means: Means, arm: Arm, targeted: Sequence[str]) -> dict[str, Draws | None]:
-    refusals = {key: means.mean(arm, means.tasks(kind), "refuse") for key, kind in KINDS.items()}
+    refusals = {key: means.refusal(arm, kind) for key, kind in KINDS.items()}
     return {"A": means.mean(arm, sorted(targeted), "forced"), **refusals}
 
 
@@ -80,5 +85,7 @@ def _rate(draws: Draws | None, table: pd.DataFrame, arm: Arm, kind: Kind) -> Col
         return None
     mine = table[(table[["arm", "defense", "exchanges"]] == list(arm)).all(axis=1) & (table["kind"] == kind)]
     by_item = mine.groupby(["task", "item"]).agg({"refuse": "mean", "cluster": "first"})
-    low, high = wilson(column["value"], effective_items(by_item["refuse"], by_item["cluster"].to_numpy(str)))
+    low, high = wilson(
+        min(1.0, max(0.0, column["value"])), effective_items(by_item["refuse"], by_item["cluster"].to_numpy(str))
+    )
     return {**column, "low": min(column["low"], low), "high": max(column["high"], high)}

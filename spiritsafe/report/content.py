@@ -12,6 +12,7 @@ import pandas as pd
 from spiritsafe.measures.arms import arms
 from spiritsafe.measures.bootstrap import Bootstrap
 from spiritsafe.measures.columns import minus, points
+from spiritsafe.measures.detector import Detectors, detector_of
 from spiritsafe.measures.table import Means
 from spiritsafe.measures.transfer import BASE, LEDGER, headline
 from spiritsafe.report.facts import Facts
@@ -36,9 +37,8 @@ class Content:
 
     @classmethod
     def of(cls, rows: list[Row], items: pd.DataFrame, facts: Facts) -> Content:
-        return cls(
-            facts, rows, arms(items), parts(items, facts.targeted), references(items, facts.targeted), changes(items)
-        )
+        there = references(items, facts.targeted, facts.detectors)
+        return cls(facts, rows, arms(items), parts(items, facts.targeted), there, changes(items))
 
     @property
     def checkpoints(self) -> list[int]:
@@ -63,7 +63,7 @@ def parts(items: pd.DataFrame, targeted: Sequence[str]) -> list[Row]:
     return arms(pooled)
 
 
-def references(items: pd.DataFrame, targeted: Sequence[str]) -> list[Row]:
+def references(items: pd.DataFrame, targeted: Sequence[str], detectors: Detectors | None = None) -> list[Row]:
     """Rows of `headline` for the arms that met no defense, as if each were an attacked student: where they stand on the
     same axes. ``defense`` holds the arm's name."""
     moved = items[items["arm"].isin(REFERENCES)]
@@ -73,7 +73,9 @@ def references(items: pd.DataFrame, targeted: Sequence[str]) -> list[Row]:
     if moved.empty:
         return []
     spend = pd.DataFrame(columns=["defense", "exchanges", *LEDGER])
-    return headline(pd.concat([ends, moved]), spend, targeted, resamples=RESAMPLES)
+    known = detectors or {}
+    mine = {f"attacked/{name}": its for name in set(moved["defense"]) if (its := detector_of(known, name))}
+    return headline(pd.concat([ends, moved]), spend, targeted, resamples=RESAMPLES, detectors={**known, **mine})
 
 
 def changes(items: pd.DataFrame) -> list[Row]:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spiritsafe.measures.detector import Detectors
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -15,7 +17,8 @@ class Facts:
     to a name, ``template`` is the chat template's hash. ``durations`` are seconds by stage, ``keys`` content keys.
     ``prices`` is the dated sheet that dollars were worked out by, ``costs`` what each stack adds to serving an honest
     question (``forwards`` of other models a token, ``tokens`` that others write a question, ``work`` in simulated
-    seconds an exchange), ``audits`` the ownership table's rows.
+    seconds an exchange), ``audits`` the ownership table's rows, ``detectors`` those that refusal rates are
+    corrected for.
     """
 
     title: str
@@ -31,6 +34,7 @@ class Facts:
     prices: Mapping[str, Any] = field(default_factory=dict)
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     audits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    detectors: Detectors = field(default_factory=dict)
     template: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     platform: str = ""

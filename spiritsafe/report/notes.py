@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from spiritsafe.measures.detector import REST
 from spiritsafe.report.cells import compact, money, phrase, value
 from spiritsafe.report.content import Content, Row
 from spiritsafe.report.spend import sheet
@@ -55,6 +56,7 @@ def caveats(content: Content) -> list[str]:
         *_noise(content),
         *_unsafe(content),
         *_absent(content),
+        *_detectors(content),
         *_calibration(content),
         *_prices(content),
         "One attack was run: CT is that attack's, not the worst case over an attack set (CT*).",
@@ -139,6 +141,18 @@ def _absent(content: Content) -> Iterator[str]:
     kinds = {row["kind"] for row in content.arms}
     if not {"harmful", "lookalike"} <= kinds:
         yield "No harmful or no look-alike task was examined, so ST and GAP are empty."
+
+
+def _detectors(content: Content) -> Iterator[str]:
+    named = {detector.name: detector for detector in content.facts.detectors.values()}
+    for name, detector in named.items():
+        arms = "all other arms" if name == REST else " and ".join(name.split("+"))
+        yield (
+            f"Refusal rates of {arms} are corrected for a detector that finds {detector.found} of {detector.refusals} "
+            f"labelled refusals (sensitivity {detector.sensitivity:.3f}) and passes {detector.passed} of "
+            f"{detector.others} other replies (specificity {detector.specificity:.3f}); the intervals hold the error "
+            "of both. A corrected rate may leave [0, 1]. UC and the rates of single tasks are as they were read."
+        )
 
 
 def _calibration(content: Content) -> Iterator[str]:
