@@ -40,6 +40,12 @@ def resolve(config: DictConfig) -> dict[str, Any]:
         stacks["+".join(chosen)] = chosen
     for name in plain.pop("compare"):
         stacks.setdefault(name, _defense(name))
+    for name, part in (part for stack in stacks.values() for part in stack.items()):
+        if not isinstance(part, Mapping) or "_target_" not in part:
+            raise UserError(
+                f"defense {name!r} names no class: its config begins with its name, as in "
+                "`mine: {_target_: my_package.Mine}`"
+            )
     return {**plain, "stacks": at_losses(stacks, plain.pop("losses"))}
 
 
@@ -66,14 +72,16 @@ def _defense(stack: str) -> Any:
     """The config of a stack such as ``exchange_limit+answer_only``, under this run's other overrides."""
     job, names = HydraConfig.get(), stack.split("+")
     kept = [text for text in job.overrides.task if _concerns(text, names)]
-    wanted = f"defense=[{','.join(names)}]"
+    given = {name for name in names for text in kept if text.startswith(f"+defense.{name}._target_=")}
+    wanted = f"defense=[{','.join(name for name in names if name not in given)}]"
     try:
         composed = hydra.compose(str(job.job.config_name), overrides=[*kept, wanted])
     except HydraException as error:
         known = GlobalHydra.instance().config_loader().get_group_options("defense")
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot compare with {stack!r} ({reason}): stack some of {', '.join(known)}") from error
-    return OmegaConf.to_container(composed.defense, resolve=True)
+    found: Any = OmegaConf.to_container(composed.defense, resolve=True)
+    return {name: found[name] for name in [*(name for name in names if name in found), *found]}  # in the stack's order
 
 
 def _concerns(override: str, names: list[str]) -> bool:

@@ -83,7 +83,10 @@ def _origin(component: object) -> Import:
         for depth in range(len(parts), 0, -1):
             if all(parts) and _find(".".join(parts[:depth])):
                 return Import(".".join(parts[:depth]), parts[depth] if depth < len(parts) else None)
-        raise UserError(f"cannot find the code of {component!r}: is it spelled right, and its package installed?")
+        raise UserError(
+            f"cannot find the code of {component!r}: is it spelled right, and its package installed? "
+            "A module in a folder of yours is found with PYTHONPATH=<folder>"
+        )
     if isinstance(component, ModuleType):
         return Import(component.__name__)
     if isinstance(component, functools.partial):
