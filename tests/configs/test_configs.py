@@ -24,8 +24,8 @@ from spiritsafe.store.store import Store
 from spiritsafe.task import Split
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-CAMPAIGN = {  # groups of another command: tests/campaign, tests/detectors
-    "campaign", "population", "detector", "detection", "graph", "response", "adaptation", "sharing",
+CAMPAIGN = {  # groups of another command: tests/campaign, tests/detectors, test_figures
+    "campaign", "population", "detector", "detection", "graph", "response", "adaptation", "sharing", "figure",
 }  # fmt: skip
 FILES = sorted(
     path.relative_to(CONFIGS).with_suffix("").as_posix()
@@ -33,6 +33,8 @@ FILES = sorted(
     if path.parent.name not in CAMPAIGN
 )
 LISTS = ("task", "defense")
+HALVES = (("safe", ""), ("unsafe", "contrast_"))
+ASKED_NOTHING = ("xstest", "harmful")  # tasks without a pool: an attacker needs others
 
 
 def composed(*overrides: str) -> Any:
@@ -56,6 +58,13 @@ def data(tmp_path_factory) -> Path:
     row = json.dumps({"question": "How many are 2 and 2?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"})
     for part in ("train", "test"):
         (folder / f"{part}.jsonl").write_text(f"{row}\n" * 30)
+    completion = {"task_id": "HumanEval/0", "prompt": "def one():\n", "entry_point": "one", "test": "def check(f): pass"}
+    completion |= {"canonical_solution": "    return 1\n"}
+    (folder / "HumanEval.jsonl").write_text(f"{json.dumps(completion)}\n" * 3)
+    basic = {"prompt": "Give one.", "code": "def one(): return 1", "test_imports": [], "test_list": ["assert one() == 1"]}
+    (folder / "sanitized-mbpp.json").write_text(json.dumps([basic | {"task_id": number} for number in range(2, 40)]))
+    halves = "".join(f"{half} {i},{kind}homonyms,{half},{i}\n" for i in range(20) for half, kind in HALVES)
+    (folder / "prompts.csv").write_text(f"prompt,type,label,focus\n{halves}")
     story = "One day a fox met a hen and they went to the market to buy bread and a pot of jam for tea."
     (folder / "stories.txt").write_text("<|endoftext|>".join([story] * 40))
     return folder
@@ -71,6 +80,11 @@ def given(data, tiny_world) -> dict[str, list[str]]:
     weights = "+attack.source.weights={programs: 0, recipes: 0, %s: 1}"
     return models | {
         "task/gsm8k": [f"task.gsm8k.path={data}", weights % "gsm8k"],
+        "experiment/figure_full": [f"task.gsm8k.path={data}"],
+        "task/humaneval": [f"task.humaneval.path={data}", weights % "humaneval"],
+        "task/mbpp": [f"task.mbpp.path={data}", weights % "mbpp"],
+        "task/xstest": [f"task.xstest_safe.path={data / 'prompts.csv'}"],
+        "task/harmful": [f"task.harmful.path={data / 'prompts.csv'}", "task.harmful.prompt=prompt"],
         "task/stories": [f"task.stories.path={data / 'stories.txt'}", weights % "stories"],
     }
 
@@ -79,7 +93,8 @@ def given(data, tiny_world) -> dict[str, list[str]]:
 def test_every_file_composes_and_can_be_built(file, given, tiny_world, tmp_path):
     group, _, name = file.partition("/")
     paths = [f"paths.runs={tmp_path}", f"teacher.path={tiny_world.teacher}", f"student.path={tiny_world.student}"]
-    wanted = f"{group}=[{name}]" if group in LISTS else f"{group}={name}"
+    chosen = f"world,{name}" if name in ASKED_NOTHING else name
+    wanted = f"{group}=[{chosen}]" if group in LISTS else f"{group}={name}"
     config = composed(wanted, *paths, *given.get(file, ()))
     if "rungs" in config["attack"]:
         for rung in rungs(config).values():
