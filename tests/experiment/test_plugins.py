@@ -57,7 +57,7 @@ def shared(small, finished, tmp_path_factory) -> list[str]:
     """Budgets of a tiny run, and a store in which the undefended campaign is done."""
     folder = tmp_path_factory.mktemp("runs")
     shutil.copytree(finished.store, folder / "store")
-    return [*small, "compare=[]", "workers=1", f"paths.runs={folder}"]
+    return [*small, "compare=[]", "measure.controls=[]", "workers=2", f"paths.runs={folder}"]
 
 
 def outside(folder: Path, path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -78,7 +78,7 @@ def store(shared: list[str]) -> Path:
     return Path(shared[-1].partition("=")[2]) / "store"
 
 
-def test_a_class_that_can_be_imported_and_then_a_folder_of_configs(shared, package, tmp_path):
+def test_a_class_that_can_be_imported_and_then_a_folder_of_configs(shared, package, tmp_path, monkeypatch):
     page = reported(outside(tmp_path, package, *shared, "+defense.mine._target_=my_package.Mine"))
     assert "mine" in page
     stages = set(store(shared).glob("*/*/manifest.json"))
@@ -88,9 +88,11 @@ def test_a_class_that_can_be_imported_and_then_a_folder_of_configs(shared, packa
     ]
     assert {"nothing"} in texts
     shutil.copytree(package / "configs", tmp_path / "my_configs")
-    for choice in ("compare=[mine]", "defense=[mine]"):
-        page = reported(outside(tmp_path, package, "--config-dir", "./my_configs", *shared, choice))
-        assert "mine" in page
+    page = reported(outside(tmp_path, package, "--config-dir", "./my_configs", *shared, "compare=[mine]"))
+    assert "mine" in page
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(package)
+    assert command("--config-dir", "./my_configs", *shared, "defense=[mine]") == 0
     again = set(store(shared).glob("*/*/manifest.json")) - stages
     assert {path.parent.parent.name for path in again} <= {"report"}, "the same class and options: nothing is redone"
 
