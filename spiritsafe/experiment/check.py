@@ -31,6 +31,8 @@ def check(lab: Lab) -> None:
     for name in ("items", "seeds", "public"):
         if not isinstance(measure[name], int) or measure[name] < 1:
             raise UserError(f"measure.{name} must be a number of at least 1, got {measure[name]!r}")
+    if measure["split"] not in ("test", "calibration"):
+        raise UserError(f"measure.split is test, or calibration where something is chosen, not {measure['split']!r}")
     if not isinstance(config["passes"], int) or config["passes"] < 1:
         raise UserError(f"passes must be a number of at least 1, got {config['passes']!r}")
     if unknown := set(measure["controls"]) - set(CONTROLS):

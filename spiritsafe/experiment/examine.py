@@ -40,11 +40,16 @@ def examine(
     force: Respond,
     sampling: Sampling,
     on_item: Callable[[int], None] = lambda count: None,
+    *,
+    split: Split = Split.TEST,
 ) -> list[dict[str, Any]]:
-    """Play ``count`` test items of each task. ``force`` is the clean model that is asked for the answer where none was
+    """Play ``count`` items of each task. ``force`` is the clean model that is asked for the answer where none was
     given (answer forcing: an upper bound, not what a user reads)."""
-    prompts = [Prompt(task, item) for task in tasks for item in task.items(Split.TEST, count)]
+    prompts = [Prompt(task, item) for task in tasks for item in task.items(split, count)]
     episodes = play(prompts, respond, sampling, on_item)
+    for task in tasks:
+        if hasattr(task, "read"):  # by a model, many at a time
+            task.read([(episode.prompt.item, episode.replies) for episode in episodes if episode.prompt.task is task])
     forced = _force([episode for episode in episodes if not _score(episode).extracted], force)
     rows = []
     for episode in episodes:

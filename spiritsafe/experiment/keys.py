@@ -115,7 +115,7 @@ class Keys:
 
     def examine_key(self, arm: Arm) -> str:
         names = ["task", "interface"]
-        more = {"items": self.config["measure"]["items"]}
+        more = {name: self.config["measure"][name] for name in ("items", "split")}
         if arm.name in ("teacher", "defended"):
             inputs, code = [self.serving_key(arm.stack)], [self.parts.honest]
         elif arm.name == "bare":

@@ -21,6 +21,7 @@ from spiritsafe.models import LanguageModel
 from spiritsafe.store import state, transcript
 from spiritsafe.store.rows import read_rows, write_rows
 from spiritsafe.store.store import Stage
+from spiritsafe.task import Split
 
 Tick = Callable[[int], None]
 
@@ -86,7 +87,8 @@ class Lab(Outfit):
         return self._examined(arm, rows)
 
     def _examine(self, respond: Any, force: Any, tick: Tick) -> list[dict[str, Any]]:
-        return examine.examine(self.tasks, self.count, respond, force, self.interface.sampling, tick)
+        split = Split(self.config["measure"]["split"])
+        return examine.examine(self.tasks, self.count, respond, force, self.interface.sampling, tick, split=split)
 
     def _examined(
         self, arm: Arm, rows: Callable[[], list[dict[str, Any]]], notes: Mapping[str, Any] | None = None

@@ -90,6 +90,11 @@ def run(
                 _finish(progress, answering, hide=len(labs) > 1)
                 advance(pool.finished())
         advance(pool.finish())
+
+
+def audit(labs: Mapping[str, Lab]) -> None:
+    """Try the ownership tests of every stack that has one."""
+    with _progress() as progress:
         testing = progress.add_task("ownership tests", total=sum(len(lab.config["stacks"]) for lab in labs.values()))
         for lab in labs.values():
             for stack in lab.config["stacks"]:

@@ -1,4 +1,8 @@
-"""One defense over all budgets: area under the transfer curve, efficacy, and what half the capability costs."""
+"""One defense over all budgets: area under the transfer curve, efficacy, and what half the capability costs.
+
+Against several attacks the defense is judged by its worst case: the most that any got at a budget, the least that any
+paid for half.
+"""
 
 from __future__ import annotations
 
@@ -52,49 +56,71 @@ class Curve:
         return np.where(np.isinf(self.cost), np.inf, np.interp(self.cost, self.tokens, self.dollars))
 
 
-def efficacy(curve: Curve | None, undefended: Curve | None) -> dict[str, Column]:
-    """CT_AUC, DE, AC, AC_dollars and AC_multiple of one defense."""
-    if curve is None:
+def efficacy(curves: Sequence[Curve], undefended: Sequence[Curve]) -> dict[str, Column]:
+    """CT_AUC, DE, AC, AC_dollars and AC_multiple of one defense against these attacks, each at the same budgets.
+
+    None where there is no curve. A maximum is taken anew in every resample, so its interval is that of a maximum.
+    """
+    if not curves:
         return dict.fromkeys(("CT_AUC", "DE", "AC", "AC_dollars", "AC_multiple"))
-    open_, area = opens(curve.room), curve.area
-    note = {"note": f"the bare student at {curve.untrained} exchanges"} if curve.untrained else {}
+    worst = _worst(curves)
+    open_, area = opens(worst.room), worst.area
+    note = {"note": f"the bare student at {worst.untrained} exchanges"} if worst.untrained else {}
     return {
         "CT_AUC": {**(estimate(area, "ratio") if open_ else estimate(area, "points", 100)), "gated": not open_, **note},
-        "DE": _against(area, curve.exchanges, undefended),
-        "AC": _cost(curve, curve.cost, curve.tokens, "tokens"),
-        "AC_dollars": _cost(curve, curve.price, curve.dollars, "dollars"),
-        "AC_multiple": _multiple(curve, undefended),
+        "DE": _against(area, worst.exchanges, undefended),
+        "AC": _least([curve.cost for curve in curves], [curve.tokens for curve in curves], curves, "tokens"),
+        "AC_dollars": _least([curve.price for curve in curves], [curve.dollars for curve in curves], curves, "dollars"),
+        "AC_multiple": _multiple(curves, undefended),
     }
 
 
-def _against(area: Draws, exchanges: list[int], undefended: Curve | None) -> Column:
+def _worst(curves: Sequence[Curve]) -> Curve:
+    """The most that any attack got at each budget; nobody's ledger."""
+    first = curves[0]
+    untrained = [budget for budget in first.exchanges if all(budget in curve.untrained for curve in curves)]
+    return Curve(np.max([curve.gains for curve in curves], 0), first.room, first.exchanges, None, None, untrained)
+
+
+def _against(area: Draws, exchanges: list[int], undefended: Sequence[Curve]) -> Column:
     """DE = 1 - CT_AUC(d) / CT_AUC(none), written as a share of the undefended area so that its gate applies."""
-    if undefended is None:
+    if not undefended:
         return None
-    if undefended.exchanges != exchanges:
-        return empty("ratio", f"the undefended campaign has other checkpoints: {undefended.exchanges}")
-    return ratio(undefended.area - area, undefended.area)
+    reference = _worst(undefended)
+    if reference.exchanges != exchanges:
+        return empty("ratio", f"the undefended campaign has other checkpoints: {reference.exchanges}")
+    return ratio(reference.area - area, reference.area)
 
 
-def _cost(curve: Curve, cost: Draws | None, billed: Sequence[float] | None, unit: str) -> Column:
-    """AC with ``beyond`` (B_max) where half was never reached, ``at_most`` where the first checkpoint was enough."""
-    if cost is None or billed is None:
-        return empty(unit, "no ledger" if billed is None else "the teacher is not clearly above the baseline")
+def _least(
+    costs: Sequence[Draws | None], billed: Sequence[Sequence[float] | None], curves: Sequence[Curve], unit: str
+) -> Column:
+    """AC with ``beyond`` (B_max) where no attack reached half, ``at_most`` where the first checkpoint was enough."""
+    known = [cost for cost in costs if cost is not None]
+    ledgers = [ledger for ledger in billed if ledger is not None]
+    if len(known) < len(costs) or len(ledgers) < len(billed):
+        return empty(
+            unit, "no ledger" if len(ledgers) < len(billed) else "the teacher is not clearly above the baseline"
+        )
+    cheapest = int(np.argmin([cost[0] for cost in known]))
     bound: dict[str, Any] = {}
-    if not np.isfinite(cost[0]):
-        bound["beyond"] = billed[-1]
-    elif curve.transfer[0, 0] >= HALF:
+    if not np.isfinite(known[cheapest][0]):
+        bound["beyond"] = min(ledger[-1] for ledger in ledgers)
+    elif curves[cheapest].transfer[0, 0] >= HALF:
         bound["at_most"] = True
-    return {**estimate(cost, unit), **bound}
+    return {**estimate(np.min(known, 0), unit), **bound}
 
 
-def _multiple(curve: Curve, undefended: Curve | None) -> Column:
+def _multiple(curves: Sequence[Curve], undefended: Sequence[Curve]) -> Column:
     """AC over the undefended AC; resamples in which neither was reached say nothing and are left out."""
-    cost, reference = curve.cost, undefended.cost if undefended is not None else None
-    if cost is None or curve.tokens is None or reference is None:
+    costs = [curve.cost for curve in (*curves, *undefended)]
+    known = [cost for cost in costs if cost is not None]
+    if not undefended or len(known) < len(costs):
         return None
+    cost, reference = np.min(known[: len(curves)], 0), np.min(known[len(curves) :], 0)
     if not np.isfinite(reference[0]):
         return empty("ratio", "the undefended campaign never reached half")
     with np.errstate(invalid="ignore"):
         shown = estimate(cost / reference, "ratio")
-    return shown if np.isfinite(cost[0]) else {**shown, "beyond": curve.tokens[-1] / float(reference[0])}
+    most = min(curve.tokens[-1] for curve in curves if curve.tokens)
+    return shown if np.isfinite(cost[0]) else {**shown, "beyond": most / float(reference[0])}

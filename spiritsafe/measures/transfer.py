@@ -72,10 +72,13 @@ def headline(
     grid: dict[str, list[int]] = {}
     for defense, exchanges in sorted(ledgers.keys() | trained, key=lambda point: (point[0] != "none", point)):
         grid.setdefault(defense, []).append(exchanges)
-    curves = {defense: _curve(means, groups, defense, grid[defense], ledgers) for defense in grid}
+    curves = {
+        defense: [found] if (found := curve(means, groups.targeted, defense, grid[defense], ledgers)) else []
+        for defense in grid
+    }
     rows = []
     for defense, checkpoints in grid.items():
-        shared = _utility(means, groups, defense) | efficacy(curves[defense], curves.get("none"))
+        shared = _utility(means, groups, defense) | efficacy(curves[defense], curves.get("none", []))
         for exchanges in checkpoints:
             attacked = Arm("attacked", defense, exchanges)
             ledger = ledgers.get((defense, exchanges))
@@ -183,17 +186,18 @@ def _utility(means: Means, groups: _Groups, defense: str) -> dict[str, Column]:
     }
 
 
-def _curve(
+def curve(
     means: Means,
-    groups: _Groups,
+    targeted: Sequence[str],
     defense: str,
     checkpoints: list[int],
     ledgers: dict[tuple[str, int], dict[str, Any]],
 ) -> Curve | None:
-    base, teacher = (means.mean(arm, groups.targeted, "forced") for arm in (BASE, TEACHER))
+    """Of one attack on one defense; None where a student, or an end of the scale, was not examined."""
+    base, teacher = (means.mean(arm, targeted, "forced") for arm in (BASE, TEACHER))
     if base is None or teacher is None:
         return None
-    students = [means.mean(Arm("attacked", defense, budget), groups.targeted, "forced") for budget in checkpoints]
+    students = [means.mean(Arm("attacked", defense, budget), targeted, "forced") for budget in checkpoints]
     if any(student is None for student in students):
         return None
     spent = [ledgers[defense, budget] for budget in checkpoints if (defense, budget) in ledgers]

@@ -48,3 +48,34 @@ def test_an_attack_with_nothing_left_stands_with_the_bare_student():
     )[1]
     assert mixed["worst"] == "adaptive"
     assert mixed["CT*"]["value"] == pytest.approx(0.5)
+
+
+def two_budgets(*skills: tuple[float, float]) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    """Attacks of these skills at 64 and 256 exchanges behind a shield; undefended each has what the first table has."""
+    rungs = {}
+    for place, (small, large) in enumerate(skills):
+        points = {("none", 64): 0.55, ("none", 256): 0.91, ("shield", 64): small, ("shield", 256): large}
+        students = [
+            scored("attacked", skill, defense=name, exchanges=size, seeds=3) for (name, size), skill in points.items()
+        ]
+        spend = [row for name, size in points for row in ledger(name, size)]
+        rungs[f"attack {place}"] = pd.concat([TEACHER, FORMAT, *SERVED, *students]), pd.DataFrame(spend)
+    return rungs
+
+
+def test_over_all_budgets_the_worst_attack_at_each_counts():
+    few, many = (0.37, 0.1), (0.1, 0.55)  # CT 0.3 and 0 of one, 0 and 0.5 of the other
+    row = ladder(two_budgets(few, many), TARGETED, resamples=200)[-1]
+    assert row["worst_case"]["CT_AUC"]["value"] == pytest.approx(0.4)  # (0.3 + 0.5) / 2 over log budget
+    assert row["worst_case"]["DE"]["value"] == pytest.approx(1 - 0.4 / 0.7)
+    alone = [ladder(two_budgets(skills), TARGETED, resamples=200)[-1]["worst_case"] for skills in (few, many)]
+    assert row["worst_case"]["CT_AUC"]["value"] > max(each["CT_AUC"]["value"] for each in alone)
+    assert alone[0]["AC"]["value"] is None
+    assert row["worst_case"]["AC"] == alone[1]["AC"]  # what the only attack that came to half paid
+
+
+def test_no_attack_comes_to_half():
+    row = ladder(two_budgets((0.1, 0.2), (0.1, 0.3)), TARGETED, resamples=50)[-1]
+    cost = row["worst_case"]["AC"]
+    assert cost["value"] is None
+    assert cost["beyond"] == row["rungs"]["attack 0"]["completion_tokens"]
