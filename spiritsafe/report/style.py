@@ -127,7 +127,7 @@ def legend(figure: Figure, *axes: Axes) -> None:
     """Above the axes, where it covers nothing, on as many lines as the names need."""
     named = [each.get_legend_handles_labels() for each in axes]
     unique = {label: handle for handles, labels in named for handle, label in zip(handles, labels, strict=True)}
-    room = LETTERS * figure.get_figwidth()
+    room = LETTERS * figure.bbox.width / figure.dpi  # a part of a figure has no other width
     columns = next((count for count in range(len(unique), 1, -1) if _letters(list(unique), count) <= room), 1)
     figure.legend(unique.values(), unique, loc="outside upper left", ncols=columns, fontsize=8.5, handlelength=1.8)
 
