@@ -57,7 +57,11 @@ class Score:
 
 
 class Task(Protocol):
-    """``force`` follows a reply in which no answer was found, so that a few more tokens name it (answer forcing)."""
+    """``force`` follows a reply in which no answer was found, so that a few more tokens name it (answer forcing).
+
+    A task whose replies a model reads may have ``read(episodes)``, called once with all pairs of an item and its
+    replies before any is scored.
+    """
 
     @property
     def name(self) -> str: ...

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_class, instantiate
@@ -30,13 +32,18 @@ def targets(config: Any) -> Iterator[str]:
 
 
 def identified(config: Any) -> Any:
-    """The config with every model named by what it is, not by where it lies."""
+    """The config with every model, and every file of a ``path``, named by what it is, not by where it lies."""
     if isinstance(config, Mapping):
         if config.get("_target_") == LOADER:
             known = models.identity(config["path"], config.get("revision"), config.get("chat_template"))
             return {"model": known, "dtype": config.get("dtype", "float32")}
-        return {key: identified(value) for key, value in config.items()}
+        return {key: _file(value) if key == "path" else identified(value) for key, value in config.items()}
     return [identified(value) for value in config] if isinstance(config, list) else config
+
+
+def _file(path: Any) -> Any:
+    file = Path(path) if isinstance(path, str) else None
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file and file.is_file() else path
 
 
 def build(config: Any, **more: Any) -> Any:

@@ -50,8 +50,8 @@ def compared(variants: Mapping[str, Variant], *, resamples: int = 10_000, seed: 
     for name, variant in variants.items():
         pairs = name != first and _examined(variant.items) == _examined(variants[first].items)
         table, bare = checked(variant.items), _draws(means[name], BARE, variant.targeted)
-        options = {"resamples": resamples, "seed": seed, "detectors": variant.detectors}
-        for row in headline(variant.items, variant.spend, variant.targeted, **options):
+        tables = (variant.items, variant.spend, variant.targeted)
+        for row in headline(*tables, resamples=resamples, seed=seed, detectors=variant.detectors):
             arm = Arm("attacked", row["defense"], row["exchanges"])
             mine = _draws(means[name], arm, variant.targeted)
             other = _draws(means[first], arm, variants[first].targeted) if pairs else dict.fromkeys(mine)
