@@ -95,7 +95,7 @@ def test_a_figure_is_drawn_with_its_numbers_and_its_evidence(tmp_path):
     made = write(tmp_path, "tried", Spec.model_validate({**SPEC, "published": published}), ROWS, "lab", ["spiritsafe"])
     assert not made.error
     svg = (tmp_path / "tried.svg").read_text()
-    for said in ("Ours", "Published: GSM8K", "format-only student", "[P: the paper or its own files]", "Direction only",
+    for said in ("Ours", "Published: GSM8K", "format-only", "[P: the paper or its own files]", "Direction only",
                  "The same: The same question", "Different: Nearly", "2 seeds (quick)", "cost (points)"):  # fmt: skip
         assert said in svg
     assert (tmp_path / "tried.png").stat().st_size > 10_000
