@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from scripts.parts import PARTS
+from scripts.sweep import do, is_job, listed, workers
 from scripts.told import told
 from spiritsafe.errors import UserError
 from spiritsafe.experiment.check import check
@@ -22,9 +23,11 @@ from spiritsafe.experiment.forecast import forecast
 from spiritsafe.experiment.lab import Lab
 from spiritsafe.experiment.ladder import published_ladder, rungs
 from spiritsafe.experiment.publish import TERMINAL, collect, copy, first_figure, published
-from spiritsafe.experiment.run import arms, cores, run
+from spiritsafe.experiment.run import arms, audit, cores, run
+from spiritsafe.experiment.settings import build
 from spiritsafe.experiment.variants import published_variants, variants
 from spiritsafe.store.store import Store
+from spiritsafe.trackers.finished import Finished, Tracker, mirrored
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -95,20 +98,27 @@ def experiment(config: DictConfig) -> None:
 
     logging.disable_progress_bar()  # many small models would draw many small bars over ours
     plain = resolve(config)
+    trackers = [build(tracker) for tracker in plain["tracker"].values()]
     if "rungs" in plain["attack"]:
         if plain["variants"]:
             raise UserError("a ladder has no variants: run attack=ladder without variants, or one attack with them")
-        several("attack", rungs(plain), published_ladder, config)
+        several("attack", rungs(plain), published_ladder, config, trackers)
     elif plain["variants"]:
-        several("variant", variants(plain), published_variants, config)
+        several("variant", variants(plain), published_variants, config, trackers)
     else:
         lab, folder = Lab(plain, PARTS, Store(Path(config.paths.store))), Path(HydraConfig.get().runtime.output_dir)
         check(lab)
         measured({"": lab}, config, folder)
-        told_of(lab, config, folder, config.title)
+        told_of(lab, config, folder, config.title, trackers)
 
 
-def several(what: str, configs: Mapping[str, Any], publish: Callable[..., Any], config: DictConfig) -> None:
+def several(
+    what: str,
+    configs: Mapping[str, Any],
+    publish: Callable[..., Any],
+    config: DictConfig,
+    trackers: Sequence[Tracker],
+) -> None:
     """Several experiments over one store, checked before any begins, and what they show together."""
     folder, store = Path(HydraConfig.get().runtime.output_dir), Store(Path(config.paths.store))
     labs = {name: Lab(each, PARTS, store) for name, each in configs.items()}
@@ -120,7 +130,7 @@ def several(what: str, configs: Mapping[str, Any], publish: Callable[..., Any], 
     measured(labs, config, folder / next(iter(labs)))
     for name, lab in labs.items():
         print(f"{what}: {name}")
-        told_of(lab, config, folder / name, f"{config.title}: {name}")
+        told_of(lab, config, folder / name, f"{config.title}: {name}", trackers)
     shown = publish(labs, {name: collect(lab, arms(lab.config)) for name, lab in labs.items()}, folder)
     Console(width=100).print(shown)
     print(f"All of them together: {folder}")
@@ -135,25 +145,38 @@ def measured(labs: Mapping[str, Lab], config: DictConfig, folder: Path) -> None:
         drawn = first_figure(leading, folder)
         print(f"a first figure, of the undefended teacher and one seed: {drawn}")
 
-    if expected := forecast([(lab, students[name]) for name, lab in labs.items()], config.workers or cores()):
+    share = workers(config.workers)
+    if expected := forecast([(lab, students[name]) for name, lab in labs.items()], share or cores()):
         print(expected)
-    run(labs, students, workers=config.workers, on_first=first)
+    run(labs, students, workers=share, on_first=first)
+    audit(labs)
 
 
-def told_of(lab: Lab, config: DictConfig, folder: Path, title: str) -> None:
-    """One attack's table and page."""
-    command = " ".join(["spiritsafe", *HydraConfig.get().overrides.task])
+def told_of(lab: Lab, config: DictConfig, folder: Path, title: str, trackers: Sequence[Tracker]) -> None:
+    """One attack's table and page, and its mirrors."""
+    overrides = list(HydraConfig.get().overrides.task)
+    command = " ".join(["spiritsafe", *overrides])
     report = published(lab, arms(lab.config), title, command)
     console = Console(width=100)
     console.print(Text.from_ansi((report.folder / TERMINAL).read_text(encoding="utf-8")))
     print(f"The page to read and to send: {copy(report, folder)}")
+    for line in mirrored(trackers, Finished(folder, title, lab.config, overrides)):
+        print(line)
     print(f"What to try next: {config.next}")
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="run")
-def main(config: DictConfig) -> None:
-    with told():
-        experiment(config)
+def command(config: DictConfig) -> None:
+    if is_job():
+        do(lambda: experiment(config))
+    else:
+        with told():
+            experiment(config)
+
+
+def main() -> None:
+    with listed():
+        command()
 
 
 if __name__ == "__main__":
