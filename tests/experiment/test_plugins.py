@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from command import command, laboratory
 
+from scripts.new_defense import main as new_defense
 from spiritsafe.exchange import Exchange, Message, Outcome, Reply, Request
 from spiritsafe.experiment.keys import Arm
 from spiritsafe.store import transcript
@@ -129,6 +130,15 @@ def test_a_wrong_name_gives_one_message(overrides, status, said, shared, package
     message = capsys.readouterr().err
     assert said in message
     assert "Traceback" not in message
+
+
+def test_a_new_defense_runs_as_it_was_written(shared, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    new_defense(["louder_still"])
+    monkeypatch.syspath_prepend(tmp_path / "louder_still")
+    chosen = ["defense=[louder_still]", "defense.louder_still.strength=1"]
+    assert command("--config-dir", "louder_still/configs", *shared, *chosen) == 0
+    assert "louder_still" in capsys.readouterr().out.partition("What was transferred")[2]
 
 
 def test_a_class_is_compared_in_stacks_too(shared, package, monkeypatch):
