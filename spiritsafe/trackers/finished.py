@@ -36,8 +36,8 @@ class Finished:
         return sorted((self.folder / "figures").glob("*.png"))
 
     def numbers(self) -> Iterator[tuple[int, dict[str, float]]]:
-        """The headline by step, in exchanges: ``CT/none`` and its bounds ``CT_low/none`` and ``CT_high/none``, less what
-        could not be computed."""
+        """The headline by step, in exchanges: ``CT/none``, its bounds ``CT_low/none`` and ``CT_high/none``, and more.
+        What could not be computed is left out."""
         rows = json.loads((self.folder / "headline.json").read_text(encoding="utf-8"))
         for step in sorted({row["exchanges"] for row in rows}):
             mine = [row for row in rows if row["exchanges"] == step]
