@@ -1,6 +1,7 @@
 """Every file in configs/ composes with run.yaml, and what it names can be built."""
 
 import json
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from spiritsafe.defense import Defense
 from spiritsafe.experiment.lab import Lab
 from spiritsafe.experiment.ladder import rungs
 from spiritsafe.experiment.run import arms
-from spiritsafe.experiment.settings import build
+from spiritsafe.experiment.settings import build, target
 from spiritsafe.experiment.variants import variants
 from spiritsafe.models import LanguageModel
 from spiritsafe.objective import check_signals
@@ -32,7 +33,7 @@ FILES = sorted(
     for path in CONFIGS.glob("*/*.yaml")
     if path.parent.name not in CAMPAIGN
 )
-LISTS = ("task", "defense")
+LISTS = ("task", "defense", "tracker")
 HALVES = (("safe", ""), ("unsafe", "contrast_"))
 ASKED_NOTHING = ("xstest", "harmful")  # tasks without a pool: an attacker needs others
 
@@ -58,13 +59,30 @@ def data(tmp_path_factory) -> Path:
     row = json.dumps({"question": "How many are 2 and 2?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"})
     for part in ("train", "test"):
         (folder / f"{part}.jsonl").write_text(f"{row}\n" * 30)
-    completion = {"task_id": "HumanEval/0", "prompt": "def one():\n", "entry_point": "one", "test": "def check(f): pass"}
+    completion = {
+        "task_id": "HumanEval/0",
+        "prompt": "def one():\n",
+        "entry_point": "one",
+        "test": "def check(f): pass",
+    }
     completion |= {"canonical_solution": "    return 1\n"}
     (folder / "HumanEval.jsonl").write_text(f"{json.dumps(completion)}\n" * 3)
-    basic = {"prompt": "Give one.", "code": "def one(): return 1", "test_imports": [], "test_list": ["assert one() == 1"]}
+    basic = {
+        "prompt": "Give one.",
+        "code": "def one(): return 1",
+        "test_imports": [],
+        "test_list": ["assert one() == 1"],
+    }
     (folder / "sanitized-mbpp.json").write_text(json.dumps([basic | {"task_id": number} for number in range(2, 40)]))
     halves = "".join(f"{half} {i},{kind}homonyms,{half},{i}\n" for i in range(20) for half, kind in HALVES)
     (folder / "prompts.csv").write_text(f"prompt,type,label,focus\n{halves}")
+    called = {"name": "one", "parameters": {"type": "dict", "properties": {}, "required": []}}
+    asked = [{"id": str(n), "question": [[{"role": "user", "content": "Go."}]]} for n in range(40)]
+    asked = [row | {"function": [called | {"name": f"go_{row['id']}"}]} for row in asked]
+    answers = [{"id": row["id"], "ground_truth": [{row["function"][0]["name"]: {}}]} for row in asked]
+    (folder / "possible_answer").mkdir()
+    for place, rows in (("", asked), ("possible_answer", answers)):
+        (folder / place / "BFCL_v4_simple_python.json").write_text("\n".join(map(json.dumps, rows)))
     story = "One day a fox met a hen and they went to the market to buy bread and a pot of jam for tea."
     (folder / "stories.txt").write_text("<|endoftext|>".join([story] * 40))
     return folder
@@ -81,6 +99,7 @@ def given(data, tiny_world) -> dict[str, list[str]]:
     return models | {
         "task/gsm8k": [f"task.gsm8k.path={data}", weights % "gsm8k"],
         "experiment/figure_full": [f"task.gsm8k.path={data}"],
+        "task/bfcl": [f"task.bfcl.path={data}", weights % "bfcl_simple_python"],
         "task/humaneval": [f"task.humaneval.path={data}", weights % "humaneval"],
         "task/mbpp": [f"task.mbpp.path={data}", weights % "mbpp"],
         "task/xstest": [f"task.xstest_safe.path={data / 'prompts.csv'}"],
@@ -120,6 +139,10 @@ def test_every_file_composes_and_can_be_built(file, given, tiny_world, tmp_path)
     elif group == "defense":
         assert list(config["stacks"]) == (["none"] if name == "none" else ["none", name])
         assert all(isinstance(defense, Defense) for defense in build(config["stacks"][name]).values())
+    elif group == "tracker":
+        assert list(config["tracker"]) == [each for each in [name] if each != "none"]
+        for part in config["tracker"].values():
+            assert part.keys() - {"_target_"} == set(signature(target(part)).parameters)
     elif group == "objective":
         assert type(build(config["objective"])).__name__.lower() == name.replace("_", "")
     elif group == "attack" and name == "several_accounts":
