@@ -27,8 +27,6 @@ PYTHON = ("python", "py", "python3")
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"(?:def|class|import|from|async|@|[A-Za-z_]\w*\s*=)\b|@")
 
-Program = Callable[[str], tuple[str, ...]]  # the sources to run, with the tests, of a piece of code
-
 
 def fenced(code: str) -> str:
     """A worked answer."""
@@ -79,24 +77,23 @@ def _bare(text: str, name: str) -> str | None:
     return code if code and defines(code, name) else None
 
 
-def judge(
-    reply: Reply, name: str, program: Program, limits: Limits, loose: Callable[[str, str], str | None] = anywhere
-) -> Score:
-    """Score a reply that should define ``name``."""
+def candidates(
+    reply: Reply, name: str, loose: Callable[[str, str], str | None] = anywhere
+) -> tuple[str | None, str | None]:
+    """The strict and the flexible code of a reply that should define ``name``; None where there is none."""
+    if reply.outcome is not Outcome.ANSWERED:
+        return None, None
+    return block(reply.text, name), loose("\n".join(filter(None, (reply.reasoning, reply.text))), name)
+
+
+def judge(reply: Reply, programs: Sequence[tuple[str, ...] | None], limits: Limits) -> Score:
+    """Score a reply by its strict and its flexible code, each with the sources around it."""
     if reply.outcome is not Outcome.ANSWERED:
         refused = reply.outcome is Outcome.REFUSED
         return Score(False, False, False, Behaviour.REFUSE if refused else Behaviour.INVALID)
-    served, shown = block(reply.text, name), loose("\n".join(filter(None, (reply.reasoning, reply.text))), name)
-
-    def right(code: str | None) -> bool:
-        return code is not None and run(program(code), limits) is Ending.PASSED
-
-    return Score(
-        strict=right(served),
-        flexible=right(shown),
-        extracted=served is not None,
-        behaviour=behaviour(reply.text, parsable=shown is not None),
-    )
+    strict, flexible = (each is not None and run(each, limits) is Ending.PASSED for each in programs)
+    served, shown = (each is not None for each in programs)
+    return Score(strict, flexible, extracted=served, behaviour=behaviour(reply.text, parsable=shown))
 
 
 def rows(

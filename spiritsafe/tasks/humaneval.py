@@ -16,8 +16,8 @@ from typing import Any
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Message, Reply
 from spiritsafe.task import Item, Kind, Score, Split
-from spiritsafe.tasks.coding import FORCE, anywhere, fenced, judge, longest, rows
-from spiritsafe.tasks.sandbox import Limits
+from spiritsafe.tasks.coding import FORCE, anywhere, candidates, fenced, judge, longest, rows
+from spiritsafe.tasks.sandbox import Limits, run_all
 
 HUB = ("openai/openai_humaneval", None)
 FILES = ("HumanEval.jsonl.gz", "HumanEval.jsonl")
@@ -63,13 +63,21 @@ class HumanEval:
         return None
 
     def score(self, item: Item, replies: Sequence[Reply]) -> Score:
+        return judge(replies[-1], self._programs(item, replies), self.limits)
+
+    def read(self, episodes: Sequence[tuple[Item, Sequence[Reply]]]) -> None:
+        """Run the programs of all these replies side by side, so that scoring finds them run."""
+        run_all([each for item, replies in episodes for each in self._programs(item, replies) if each], self.limits)
+
+    def _programs(self, item: Item, replies: Sequence[Reply]) -> list[tuple[str, ...] | None]:
         prompt, name = item.meta["prompt"], item.meta["entry_point"]
         tests = f"{item.meta['test']}\n\ncheck({name})\n"
 
         def continued(text: str, name: str) -> str | None:
             return anywhere(text, name) or _body(prompt, text)
 
-        return judge(replies[-1], name, lambda code: (prompt, code, tests), self.limits, continued)
+        codes = candidates(replies[-1], name, continued)
+        return [None if code is None else (prompt, code, tests) for code in codes]
 
     def _item(self, row: dict[str, Any]) -> Item:
         question = Message("user", f"{self.instruction}```python\n{row['prompt'].strip()}\n```")

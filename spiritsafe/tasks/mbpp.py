@@ -15,8 +15,8 @@ from typing import Any
 from spiritsafe.errors import UserError
 from spiritsafe.exchange import Message, Reply
 from spiritsafe.task import Item, Kind, Score, Split
-from spiritsafe.tasks.coding import FORCE, fenced, judge, rows
-from spiritsafe.tasks.sandbox import Limits
+from spiritsafe.tasks.coding import FORCE, candidates, fenced, judge, rows
+from spiritsafe.tasks.sandbox import Limits, run_all
 
 HUB = ("google-research-datasets/mbpp", "sanitized")
 FILES = ("sanitized-mbpp.json",)
@@ -67,8 +67,16 @@ class MBPP:
         return None
 
     def score(self, item: Item, replies: Sequence[Reply]) -> Score:
+        return judge(replies[-1], self._programs(item, replies), self.limits)
+
+    def read(self, episodes: Sequence[tuple[Item, Sequence[Reply]]]) -> None:
+        """Run the programs of all these replies side by side, so that scoring finds them run."""
+        run_all([each for item, replies in episodes for each in self._programs(item, replies) if each], self.limits)
+
+    def _programs(self, item: Item, replies: Sequence[Reply]) -> list[tuple[str, ...] | None]:
         imports, tests = ("\n".join(item.meta[part]) for part in ("test_imports", "test_list"))
-        return judge(replies[-1], item.meta["name"], lambda code: (imports, code, tests), self.limits)
+        codes = candidates(replies[-1], item.meta["name"])
+        return [None if code is None else (imports, code, tests) for code in codes]
 
     def _item(self, row: dict[str, Any]) -> Item:
         tests = "\n".join(row["test_list"])

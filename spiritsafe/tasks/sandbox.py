@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -84,8 +84,10 @@ def run(sources: tuple[str, ...], limits: Limits = Limits(), hooked: bool = Fals
 
 def run_all(programs: Sequence[tuple[str, ...]], limits: Limits = Limits(), workers: int | None = None) -> list[Ending]:
     """Run many, ``workers`` at a time (None: one a core)."""
+    distinct = list(dict.fromkeys(programs))
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        return list(pool.map(partial(run, limits=limits), programs))
+        endings = dict(zip(distinct, pool.map(lambda program: run(program, limits), distinct), strict=True))
+    return [endings[program] for program in programs]
 
 
 @cache

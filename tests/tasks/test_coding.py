@@ -1,5 +1,6 @@
 import gzip
 import json
+import subprocess
 from pathlib import Path
 from random import Random
 
@@ -112,6 +113,20 @@ def test_forcing_closes_the_fence():
     assert block("```python\n" + code, "f") is None
     assert block("```python\n" + code + FORCE, "f").strip() == code.strip()
     assert anywhere(code + FORCE + "and so on", "f").strip() == code.strip()
+
+
+def test_many_replies_are_run_side_by_side_and_once(completion, basics, monkeypatch):
+    for task in (completion, basics):
+        item = task.items(Split.TEST, 1)[0]
+        right = item.turns[0].content
+        replies = [[Reply(Outcome.ANSWERED, right + f" {n}")] for n in range(2)] + [[Reply(Outcome.BANNED, right)]]
+        replies.append(
+            [Reply(Outcome.ANSWERED, f"```python\n{item.meta.get('entry_point', 'double')} = {task.name!r}\n```")]
+        )
+        task.read([(item, each) for each in replies])
+        with monkeypatch.context() as patch:
+            patch.setattr(subprocess, "run", None)
+            assert [task.score(item, each).strict for each in replies] == [True, True, False, False]
 
 
 def test_the_tested_function_is_the_one_wanted(basics):
