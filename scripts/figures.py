@@ -75,9 +75,18 @@ def overrides(spec: Spec, name: str, scale: str, given: Mapping[str, Path], more
 
 
 def options(each: Run, scale: str, given: Mapping[str, Path]) -> dict[str, Any]:
-    """Of another table."""
+    """Of another table; what is given by an option's own name takes its place."""
     found = {**each.options, **(each.full_options if scale == "full" else {})}
+    found |= {name: str(path.resolve()) for name, path in given.items() if name in found}
     return {key: _filled(value, given) if isinstance(value, str) else value for key, value in found.items()}
+
+
+def command(spec: Spec, name: str, scale: str, given: Mapping[str, Path], more: Sequence[str]) -> str:
+    """What a run would be on its own."""
+    each = spec.runs[name]
+    if each.table == "experiment":
+        return shlex.join(["spiritsafe", *overrides(spec, name, scale, given, more)])
+    return f"{each.table}: " + " ".join(f"{key}={value}" for key, value in options(each, scale, given).items())
 
 
 def _filled(text: str, given: Mapping[str, Path]) -> str:
@@ -132,28 +141,17 @@ def measured(work: Mapping[str, Lab]) -> None:
 
 def figure(name: str, scale: str, given: Mapping[str, Path], more: Sequence[str], folder: Path) -> Finished:
     spec = read(FOLDER / f"{name}.yaml")
-    asked = {each: overrides(spec, each, scale, given, more) for each in spec.runs}
-    commands = {
-        each: shlex.join(["spiritsafe", *asked[each]])
-        if one.table == "experiment"
-        else f"{one.table}: {options(one, scale, given)}"
-        for each, one in spec.runs.items()
-    }
+    commands = {each: command(spec, each, scale, given, more) for each in spec.runs}
     if scale == "full" and set(spec.full.needs) - set(given):
         print(full(name, spec, list(commands.values())))
-        return Finished(
-            name,
-            spec.title,
-            spec.question,
-            folder,
-            list(commands.values()),
-            "it needs what is not given",
-        )
-    experiments = {each: labs(asked[each]) for each, one in spec.runs.items() if one.table == "experiment"}
+        return Finished(name, spec.title, spec.question, folder, list(commands.values()), "it needs what is not given")
+    experiments = {
+        each: labs(overrides(spec, each, scale, given, more))
+        for each, one in spec.runs.items()
+        if one.table == "experiment"
+    }
     if experiments:
-        measured(
-            {f"{each}/{name}".rstrip("/"): lab for each, found in experiments.items() for name, lab in found.items()}
-        )
+        measured({f"{each}/{of}".rstrip("/"): lab for each, found in experiments.items() for of, lab in found.items()})
     shutil.rmtree(folder / "runs", ignore_errors=True)
     rows: list[Row] = []
     for each, one in spec.runs.items():

@@ -13,21 +13,23 @@ FULL_SEEDS = 5
 def caption(spec: Spec, points: Sequence[Dot], scale: str) -> list[str]:
     """Paragraphs, the one on ours first."""
     return [
-        ours(points, scale),
+        ours(spec, points, scale),
         *(published(each) for each in spec.published),
         f"The same: {spec.same}",
         f"Different: {spec.differs}",
     ]
 
 
-def ours(points: Sequence[Dot], scale: str) -> str:
+def ours(spec: Spec, points: Sequence[Dot], scale: str) -> str:
+    """Accuracies have Wilson's intervals, which speak of items; those of the headline speak of seeds as well."""
     seeds = sorted({dot.seeds for dot in points if dot.seeds is not None})
     said = [f"Ours at {scale} scale"]
     if seeds:
         count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         said.append(f"{count} seed{'s' if seeds != [1] else ''}" + (" (quick)" if seeds[0] < FULL_SEEDS else ""))
     if any(dot.y.low is not None for dot in points):
-        said.append("bars are 95 % intervals" + (" over items only" if seeds == [1] else ""))
+        items = seeds == [1] or all(axis.column.startswith("A_") for axis in spec.draw.y)
+        said.append("bars are 95 % intervals" + (" over items" if items else ""))
     return ", ".join(said) + "."
 
 

@@ -16,7 +16,8 @@ from spiritsafe.report.papers.points import Dot, Number, words
 from spiritsafe.report.papers.spec import Axis, Published, Spec, Value
 from spiritsafe.report.style import INK, MUTED, PAPER, RC, RULE, Look, legend, looks
 
-ACROSS, LINE = 4, 0.165  # panels of ours in a row; inches a line of the caption
+FEW, MANY = (4, 2.5, 2.1), (7, 1.75, 1.5)  # panels in a row, inches wide and high, of up to a dozen and of more
+DOZEN, LINE = 12, 0.165  # inches a line of the caption
 LETTERS = 15.0  # of the caption, to the inch
 DODGE = 0.5  # of the distance between two words of a categorical axis
 Drawn = tuple[str, Sequence[Dot]]
@@ -30,10 +31,11 @@ def drawn(spec: Spec, points: Sequence[Dot], lines: Mapping[str, float], caption
         [*(dot.series for dot in points), *(name for each in apart for name in each.points)], spec.draw.controls
     )
     names = {name: look._replace(label=_label(name, look, spec)) for name, look in names.items()}
-    across = min(len(panels), ACROSS) if len(panels) > 1 else 1
+    most, wide, high = FEW if len(panels) <= DOZEN else MANY
+    across = min(len(panels), most)
     down = ceil(len(panels) / across)
-    ours_width = 4.6 if across == 1 else 2.5 * across
-    theirs_width, height = 3.5 * len(apart), (4.0 if down == 1 else 1.0 + 2.1 * down)
+    ours_width = 4.6 if across == 1 else wide * across
+    theirs_width, height = 3.5 * len(apart), (4.0 if down == 1 else 1.0 + high * down)
     width = max(7.2, ours_width + theirs_width)
     said = [line for text in caption for line in wrap(text, int(LETTERS * width))]
     below = LINE * (len(said) + 1.5)
@@ -71,13 +73,19 @@ def _ours(
     for number, (panel, axes) in enumerate(zip(panels, every, strict=False)):
         _prepared(axes)
         mine = [dot for dot in points if dot.panel == panel]
+        axes.tick_params(labelbottom=number + shape[1] >= len(panels))
         for place, name in enumerate(series):
-            _series(axes, [dot for dot in mine if dot.series == name], names[name], order, place, len(series))
+            there = [dot for dot in mine if dot.series == name]
+            if name in draw.behind:
+                _behind(axes, there, names[name].label, draw.behind.index(name))
+            else:
+                _series(axes, there, names[name], order, place, len(series))
         for each in spec.published:
             if each.axes == "ours" and panel in each.points:
                 _diamonds(axes, each.points[panel], order, f"published: {each.source}", draw.x)
         _levels(axes, lines, named=number % shape[1] == shape[1] - 1 or number == len(panels) - 1)
-        axes.set_title(panel or "Ours", fontsize=9, loc="left")
+        small = len(panels) > DOZEN
+        axes.set_title("\n".join(wrap(panel, 28)) or "Ours", fontsize=8 if small else 9, loc="left")
         if order:
             _words(axes, order)
         elif draw.x.scale == "log":
@@ -134,6 +142,14 @@ def _series(axes: Axes, found: Sequence[Dot], look: Look, order: Sequence[str], 
         style["linewidth"] = 1.4
     y = [dot.y for dot in found]
     axes.errorbar(x, [each.value for each in y], _lengths(y), sideways, **style)
+
+
+def _behind(axes: Axes, found: Sequence[Dot], label: str, place: int) -> None:
+    """A grey line over numbers, for comparison."""
+    points = sorted((dot.x.value, dot.y.value) for dot in found if isinstance(dot.x, Number))
+    dashes = ((0, (4, 2)), (0, (1, 1)))[place % 2]
+    x, y = [point[0] for point in points], [point[1] for point in points]
+    axes.plot(x, y, color=MUTED, linewidth=1.2, linestyle=dashes, label=label, zorder=1)
 
 
 def _lengths(numbers: Sequence[Number]) -> list[list[float]] | None:

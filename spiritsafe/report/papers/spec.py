@@ -74,9 +74,9 @@ class Axis(Part):
 
 class Draw(Part):
     """``y`` of several columns makes the column ``measure``, of their labels, and needs a ``ylabel``. ``only`` keeps
-    rows by their columns,
-    ``order`` is that of words on the x axis, ``names`` what values are shown as. ``levels`` are columns that are drawn
-    as a horizontal line, by their label."""
+    rows by their columns, ``order`` is that of words on the x axis, ``names`` what values are shown as. ``levels`` are
+    columns that are drawn as a horizontal line, by their label; series in ``controls`` are hollow, those ``behind``
+    are grey lines."""
 
     x: Axis
     y: tuple[Axis, ...] = Field(min_length=1)
@@ -89,6 +89,7 @@ class Draw(Part):
     names: Mapping[str, str] = {}
     levels: Mapping[str, str] = {}
     controls: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
 
 
 class Published(Part):

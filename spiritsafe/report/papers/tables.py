@@ -23,6 +23,8 @@ def read(table: str, root: Path, options: Mapping[str, Any]) -> list[Row]:
 
 def detectors(root: Path, data: str, size: int = 128, splits: int = 10) -> list[Row]:
     """A row a detector and share of attackers' prompts; ``auc`` and ``tpr@<fpr>`` are columns."""
+    if not (root / data).is_dir():
+        raise UserError(f"there are no prompts in {root / data}: give a folder of them as given.data=FOLDER")
     found: dict[tuple[str, float], Row] = {}
     for cell in table(Trial(size).run(real(root / data), hashing, range(splits))):
         row = found.setdefault((cell.detector, cell.share), {"place": (cell.detector, cell.share), "seeds": splits})
