@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts import figures_page
 from scripts.figures import FOLDER, figure, labs, names, overrides, parsed
 from spiritsafe.errors import UserError
 from spiritsafe.experiment.check import check_learning
@@ -110,3 +111,8 @@ def test_full_scale_tells_what_it_would_run_and_runs_nothing(name, capsys, tmp_p
     assert f"about {SPECS[name].full.gpu_hours:g} hours on one H100" in said
     assert "given." in said
     assert not list(Path(tmp_path).iterdir())
+
+
+def test_the_page_of_all_figures_is_up_to_date():
+    assert figures_page.PAGE.read_text() == figures_page.page()
+    assert all(f"[`{name}`]" in figures_page.page() for name in NAMES)
