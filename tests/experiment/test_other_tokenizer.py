@@ -4,10 +4,8 @@ import logging
 
 import pytest
 from command import laboratory
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from reads_bytes import write_bytes_model
 
-from scripts.build_reference import CHAT_TEMPLATE, MARKS, blank
 from spiritsafe.errors import UserError
 from spiritsafe.experiment.check import check
 from spiritsafe.experiment.keys import Arm
@@ -17,21 +15,7 @@ ARM = Arm("attacked", "none", 8)
 
 @pytest.fixture(scope="module")
 def bytes_student(tmp_path_factory):
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    inner = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate([*MARKS, *alphabet])}, merges=[]))
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    inner.decoder = decoders.ByteLevel()
-    inner.add_special_tokens([AddedToken(mark, special=True) for mark in MARKS])
-    words = PreTrainedTokenizerFast(
-        tokenizer_object=inner, pad_token="<pad>", bos_token="<begin>", eos_token="<end>", chat_template=CHAT_TEMPLATE
-    )
-    folder = tmp_path_factory.mktemp("bytes")
-    model = blank(16, 1, 2, len(words), seed=0)
-    model.config.max_position_embeddings = 1024
-    model.generation_config.eos_token_id = words.eos_token_id
-    model.save_pretrained(folder)
-    words.save_pretrained(folder)
-    return folder
+    return write_bytes_model(tmp_path_factory.mktemp("bytes"))
 
 
 def lab(small, tmp_path, student, *overrides):
