@@ -1,7 +1,7 @@
 """Our curves beside the published points: one YAML a figure in configs/figure, drawn by `python -m scripts.figures`.
 
-To add a figure, write ``configs/figure/NAME.yaml`` (its schema is `spiritsafe.report.papers.spec.Spec`; begin with a copy
-of reasoning_withheld.yaml), then write docs/figures.md anew by `python -m scripts.figures_page`:
+To add a figure, write ``configs/figure/NAME.yaml`` (its schema is `spiritsafe.report.papers.spec.Spec`; copy
+reasoning_withheld.yaml), then write docs/figures.md anew by `python -m scripts.figures_page`:
 
     title, question    what it is called and what it asks
     runs               what is run, by name. ``overrides`` of the ordinary experiment hold at both scales, ``full`` ones
