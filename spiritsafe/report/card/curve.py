@@ -58,8 +58,8 @@ def curve(card: Card) -> dict[str, Any] | None:
         "lines": [line for line in lines if line.marks],
         "across": [(x(budget), f"{budget:,}") for budget in budgets],
         "up": [(y(tick), f"{tick:g}".replace("-", "−")) for tick in ticks(y.low, y.high)],
-        "levels": [(y(level), name) for level, name in ((0.0, "format-only"), (top, "teacher")) if level or name[0] == "f"],
-        "unit": "share of the teacher's lead" if top else "points gained",
+        "levels": [(y(0.0), "format"), *([(y(top), "teacher")] if top else [])],
+        "unit": "" if top else ", points",
     }  # fmt: skip
 
 
