@@ -19,6 +19,7 @@ from scripts.bench_demo import demo
 from scripts.bench_real_size import real_size
 from scripts.bench_rounds import compare
 from scripts.bench_serving import defended_sides, load, plain_sides, traces
+from scripts.bench_sweep import AXES, sweep
 from scripts.bench_training import training_sides
 from scripts.build_reference import teacher_lessons
 from scripts.told import told
@@ -26,7 +27,7 @@ from spiritsafe import models
 from spiritsafe.errors import UserError
 from student.training import Recipe
 
-PARTS = ("serving", "antidistillation", "defenses", "training", "detectors", "campaign", "demo", "real-size")
+PARTS = ("serving", "antidistillation", "defenses", "training", "detectors", "campaign", "sweep", "demo", "real-size")
 
 
 def hardware() -> dict[str, Any]:
@@ -81,6 +82,8 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
             results[part] = detectors(options.detector_rows, options.rounds)
         elif part == "campaign":
             results[part] = campaign(options.campaign_scales, options.campaign_overrides)
+        elif part == "sweep":
+            results[part] = sweep(options.sweep_axes, options.sweep_overrides, options.sweep_alone)
         elif part != "real-size":
             results[part] = reference(part, options)
         elif torch.cuda.is_available():
@@ -110,6 +113,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--campaign-scales", type=float, nargs="+", default=SCALES, help="1 is full; all below it are for the fit"
     )
     parser.add_argument("--campaign-overrides", nargs="*", default=[], help="more overrides for the campaign")
+    parser.add_argument("--sweep-axes", nargs="+", default=AXES, help="what the sweep varies, each as name=a,b")
+    parser.add_argument("--sweep-overrides", nargs="*", default=[], help="more overrides for its runs")
+    parser.add_argument("--sweep-alone", type=int, help="runs done alone too, which stand for the others; else all")
     parser.add_argument("--demo-overrides", nargs="*", default=[], help="more overrides for the demo")
     parser.add_argument("--changed", default="measure.items=100", help="the demo's change of the evaluation")
     parser.add_argument("--out", type=Path, default=Path("runs/bench.json"))
@@ -120,6 +126,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         raise UserError(f"--detector-rows={options.detector_rows} must be 4096 or more: windows must fill")
     if min(options.campaign_scales) <= 0 or len(set(options.campaign_scales)) < len(options.campaign_scales):
         raise UserError("--campaign-scales must be above 0, and each another")
+    if options.sweep_alone is not None and options.sweep_alone < 1:
+        raise UserError(f"--sweep-alone={options.sweep_alone} must be 1 or more")
+    if wrong := [axis for axis in options.sweep_axes if "=" not in axis]:
+        raise UserError(f"--sweep-axes {wrong[0]} names no values: give it as name=a,b")
     if options.rows % 64 or (options.rows // 64).bit_count() != 1:
         raise UserError(f"--rows={options.rows} must be 64, 128, 256, ...: all sides then read whole epochs")
     return options

@@ -22,17 +22,18 @@ def demo(overrides: Sequence[str], changed: str) -> dict[str, float]:
         for name, more in (("cold", []), ("warm", []), ("evaluation changed", [changed])):
             print(f"  {name}{''.join(f', {text}' for text in more)} ...", end="", flush=True)
             started = time.perf_counter()
-            _run([*base, *more])
+            run_alone([*base, *more])
             seconds[name] = time.perf_counter() - started
             aim = f", target {TARGET:g}" if name == "warm" else ""
             print(f" {seconds[name]:.1f} s{aim}", flush=True)
     return seconds
 
 
-def _run(overrides: Sequence[str]) -> None:
+def run_alone(overrides: Sequence[str]) -> None:
+    """The command in a process of its own, quietly. Raises where it fails."""
     done = subprocess.run([sys.executable, "-m", "scripts.run", *overrides], capture_output=True, text=True)
     if done.returncode:
         raise UserError(
-            f"the demo ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-2000:]}\n"
+            f"the run ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-2000:]}\n"
             f"run it alone to see more: python -m scripts.run {' '.join(overrides)}"
         )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -37,15 +38,13 @@ def jobs(sweep: Path) -> dict[Path, Job]:
 def write_sweep(sweep: Path) -> Path | None:
     """Write ``sweep.csv``: the headline rows of every job that is done, beside its number, its overrides (``job.name``)
     and, of a ladder or of variants, ``job.part``. Returns its path; None where no job was done."""
-    pieces = [
-        pd.read_csv(table).assign(
-            **{"job": job.number, "job.part": "" if table.parent == folder else table.parent.name},
-            **{f"job.{name}": value for name, value in named(job.overrides).items()},
-        )
-        for folder, job in jobs(sweep).items()
-        if job.state == DONE
-        for table in sorted(folder.rglob("headline.csv"))
-    ]
+    done = {folder: job for folder, job in jobs(sweep).items() if job.state == DONE}
+    pieces = []
+    for folder, job in done.items():
+        for table in sorted(folder.rglob("headline.csv")):
+            asked: dict[str, Any] = {f"job.{name}": value for name, value in named(job.overrides).items()}
+            part = "" if table.parent == folder else table.parent.name
+            pieces.append(pd.read_csv(table).assign(**{"job": job.number, "job.part": part, **asked}))
     if not pieces:
         return None
     whole = pd.concat(pieces, ignore_index=True)

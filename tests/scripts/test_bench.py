@@ -129,7 +129,7 @@ def test_ideal_serving_counts_weights_steps_and_caches(model: LanguageModel) -> 
 
 def test_the_demo_runs_thrice_in_one_store(monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[list[str]] = []
-    monkeypatch.setattr(bench_demo, "_run", lambda overrides: commands.append(list(overrides)))
+    monkeypatch.setattr(bench_demo, "run_alone", lambda overrides: commands.append(list(overrides)))
     seconds = bench_demo.demo(["seed=3"], "measure.items=7")
     assert list(seconds) == ["cold", "warm", "evaluation changed"]
     assert commands[0] == commands[1] == commands[2][:-1]
