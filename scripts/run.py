@@ -14,6 +14,7 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from rich.console import Console
 from rich.text import Text
 
+from scripts.names import check_names
 from scripts.parts import PARTS
 from scripts.sweep import do, is_job, listed, workers
 from scripts.told import told
@@ -32,6 +33,7 @@ from spiritsafe.trackers.finished import Finished, Tracker, mirrored
 
 def resolve(config: DictConfig) -> dict[str, Any]:
     """The config as plain data, with every stack of defenses that is compared under ``stacks``."""
+    check_names()
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:

@@ -132,6 +132,15 @@ def test_a_wrong_name_gives_one_message(overrides, status, said, shared, package
     assert "Traceback" not in message
 
 
+def test_a_name_that_is_taken_is_told(shared, tmp_path, capsys):
+    (tmp_path / "defense").mkdir()
+    (tmp_path / "defense" / "kgw.yaml").write_text("kgw: {_target_: my_package.Mine}\n")
+    assert command("--config-dir", str(tmp_path), *shared, "compare=[kgw]") == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: there are two configs defense/kgw")
+    assert str(tmp_path) in message
+
+
 def test_a_new_defense_runs_as_it_was_written(shared, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     new_defense(["louder_still"])
