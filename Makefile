@@ -24,7 +24,7 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## ratios against transformers, a campaign at full scale, and the demo cold and warm
+bench: $(READY) ## ratios against transformers, a campaign at full scale, a sweep beside its runs alone, and the demo cold and warm
 	$(BIN)/python -m scripts.bench
 
 wheel: $(READY) ## build the wheel and run it from outside the checkout in a clean environment
