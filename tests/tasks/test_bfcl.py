@@ -148,6 +148,12 @@ def test_an_integer_is_no_float_in_an_array_that_has_to_be_there():
     assert not match(decode("room.book(city='NYC', beds=['sofa'])"), [ROOM], [loan])
 
 
+def test_what_is_required_has_to_be_there_whatever_the_answers_say():
+    truth = {"room.book": {"city": ["NYC", ""]}}
+    assert match(decode("room.book(city='NYC')"), [ROOM], [truth])
+    assert not match(decode("room.book()"), [ROOM], [truth])
+
+
 def test_several_calls_match_in_any_order():
     truths = [TRUTH, {"room.book": {"city": ["Rome"], "nights": [1]}}]
     assert match(decode("[room.book(city='Rome', nights=1), room.book(city='NYC')]"), [ROOM], truths)

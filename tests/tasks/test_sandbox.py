@@ -13,14 +13,14 @@ from spiritsafe.errors import UserError
 from spiritsafe.tasks import sandbox
 from spiritsafe.tasks.sandbox import Ending, Limits, run, run_all
 
-QUICK = Limits(cpu=1, wall=2)
+QUICK = Limits(cpu=1, wall=60)
 NAMESPACES = (
     subprocess.run(["unshare", "--user", "--net", "--pid", "--mount", "--fork", "true"], check=False).returncode == 0
 )
 needs_namespaces = pytest.mark.skipif(not NAMESPACES, reason="this kernel lets nobody make namespaces here")
 both = pytest.mark.parametrize("hooked", [False, True], ids=["namespaces", "hook"])
 
-WITHIN_A_SECOND = """
+REFUSED = """
 import os, time
 try:
     {attempt}
@@ -61,7 +61,7 @@ def test_how_a_program_ends(sources, ending, hooked):
 def test_an_endless_program_is_stopped(source, hooked):
     begun = time.monotonic()
     assert run((source,), QUICK, hooked) is Ending.TIMED_OUT
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
 
 
 @both
@@ -114,7 +114,7 @@ def test_there_is_no_network(hooked):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         attempt = f"import socket; socket.create_connection(('127.0.0.1', {port}), 2)"
-        assert run((WITHIN_A_SECOND.format(attempt=attempt),), hooked=hooked) is Ending.PASSED
+        assert run((REFUSED.format(attempt=attempt),), hooked=hooked) is Ending.PASSED
         server.settimeout(0.1)
         with pytest.raises(TimeoutError):
             server.accept()
@@ -126,7 +126,7 @@ def test_the_environment_is_empty(monkeypatch, hooked):
     own = "import os\nassert set(os.environ) <= {'PYTHONHASHSEED', 'PYTHONUTF8', 'LC_CTYPE'}, os.environ"
     assert run((own,), hooked=hooked) is Ending.PASSED
     attempt = f"open('/proc/{os.getpid()}/environ', 'rb').read()"
-    assert run((WITHIN_A_SECOND.format(attempt=attempt),), hooked=hooked) is Ending.PASSED
+    assert run((REFUSED.format(attempt=attempt),), hooked=hooked) is Ending.PASSED
 
 
 @both
@@ -138,14 +138,14 @@ def test_no_file_outside_is_changed(tmp_path, attempt, hooked):
     file = tmp_path / "mine"
     file.write_text("kept")
     file.chmod(0o666)
-    assert run((WITHIN_A_SECOND.format(attempt=attempt.format(str(file))),), hooked=hooked) is Ending.PASSED
+    assert run((REFUSED.format(attempt=attempt.format(str(file))),), hooked=hooked) is Ending.PASSED
     assert file.read_text() == "kept"
 
 
 @needs_namespaces
 def test_no_other_process_is_signalled():
     attempt = f"os.kill({os.getpid()}, 0)"
-    assert run((WITHIN_A_SECOND.format(attempt=attempt),)) is Ending.PASSED
+    assert run((REFUSED.format(attempt=attempt),)) is Ending.PASSED
 
 
 def test_sets_have_one_order():
