@@ -23,16 +23,16 @@ Row = tuple[Point, str, bool, str]  # link, whether it is a control, family
 
 class Dot(NamedTuple):
     """A card's utility point. ``bars``: left, right, upper and lower ends of its intervals. ``best``: no other costs
-    less and lets less through."""
+    less and lets less through. ``square``: of a family that comes after those with a colour of their own."""
 
     x: float
     y: float
     bars: tuple[float, float, float, float]
     colour: str
+    square: bool
     control: bool
     best: bool
     link: str
-    family: str
     said: str
     label: str
 
@@ -55,23 +55,27 @@ def frontier(board: Board) -> dict[str, Any] | None:
     best = nondominated([(cost.value or 0.0, area.value or 0.0) for cost, area in zip(costs, areas, strict=True)])
     families = list(dict.fromkeys(family for *_, family in found if family != NO_DEFENSE))
     colours = {family: COLOURS[place % len(COLOURS)] for place, family in enumerate(families)}
-    dots = [_dot(row, place in best, colours.get(row[-1], UNDEFENDED), x, y) for place, row in enumerate(found)]
+    squares = set(families[len(COLOURS) :])
+    dots = [
+        _dot(row, place in best, colours.get(row[-1], UNDEFENDED), row[-1] in squares, x, y)
+        for place, row in enumerate(found)
+    ]
     dots.sort(key=lambda dot: (dot.x, -dot.y))
     return {
         "width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM,
         "dots": dots, "labels": labels(dots), "steps": steps([(dot.x, dot.y) for dot in dots if dot.best]),
         "across": [(x(tick), f"{tick:g}".replace("-", "−")) for tick in ticks(x.low, x.high, 8)],
         "up": [(y(tick), f"{tick:g}".replace("-", "−")) for tick in ticks(y.low, y.high)],
-        "families": [*colours.items(), ("undefended", UNDEFENDED)],
+        "families": [(name if name != NO_DEFENSE else "undefended", *look) for name, look in looks.items()],
     }  # fmt: skip
 
 
-def _dot(row: Row, best: bool, colour: str, x: Axis, y: Axis) -> Dot:
-    point, link, control, family = row
+def _dot(row: Row, best: bool, colour: str, square: bool, x: Axis, y: Axis) -> Dot:
+    point, link, control, _ = row
     name, cost, area = point_name(point), point.UC, point.CT_AUC
     bars = (x(ends(cost)[0]), x(ends(cost)[1]), y(ends(area)[1]), y(ends(area)[0]))
     said = f"{name}: CT-AUC {phrase(column(area))}, UC {phrase(column(cost))}"
-    return Dot(x(cost.value or 0.0), y(area.value or 0.0), bars, colour, control, best, link, family, said, name)
+    return Dot(x(cost.value or 0.0), y(area.value or 0.0), bars, colour, square, control, best, link, said, name)
 
 
 def _points(board: Board) -> Iterator[Row]:
@@ -129,7 +133,7 @@ def labels(dots: Sequence[Dot]) -> list[Label]:
 def _places(dot: Dot) -> Iterator[tuple[Label, Box]]:
     long, off = LETTER * len(dot.label), RADIUS + 4
     for anchor, left, x in (("start", dot.x + off, dot.x + off), ("end", dot.x - off - long, dot.x - off)):
-        for y in (dot.y + 4, dot.y - off, dot.y + off + LINE / 2, dot.y - 2 * off, dot.y + 3 * off):
+        for y in (dot.y - off, dot.y + off + LINE / 2, dot.y - 2 * off, dot.y + 3 * off, dot.y + 4):
             yield Label(round(x, 1), round(y, 1), anchor, dot.label), (left, y - LINE + 3, left + long, y + 3)
 
 

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from spiritsafe.benchmark.card import Card, Number, Point
+from spiritsafe.benchmark.card import Card, Flag, Number, Point
 from spiritsafe.report.card.page import WORDS, shown
 from spiritsafe.report.card.scale import Axis
+from spiritsafe.report.card.words import FLAGS
 from spiritsafe.report.leaderboard.boards import Board, boards
 from spiritsafe.report.leaderboard.frontier import ends, frontier
 from spiritsafe.report.page import rendered
@@ -65,6 +66,8 @@ def page(cards: Sequence[Card], rejected: Sequence[str] = ()) -> str:
         shown=shown,
         key=key,
         ends=ends,
+        breaking=breaking,
+        quick=FLAGS[Flag.QUICK],  # a board's heading says it once
         **WORDS,
     )
 
@@ -80,6 +83,11 @@ def key(number: Number | None) -> str:
     """What a cell is sorted by: a number that is beyond reach counts as where it was last seen."""
     value = None if number is None else number.beyond if number.value is None else number.value
     return "" if value is None else f"{value:.6g}"
+
+
+def breaking(name: str) -> Markup:
+    """A name that may go on in the next line after an underscore."""
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def _file(name: str) -> str:
