@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ from spiritsafe.exchange import Message
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+DATE = "26 Jul 2024"  # what Llama 3.2's template says where it cannot know
 
 
 @dataclass
@@ -38,28 +42,54 @@ class LanguageModel:
 
     @property
     def end_ids(self) -> tuple[int, ...]:
-        """Tokens that end an assistant turn."""
+        """Tokens that end an assistant turn: those of the generation config, and the chat template's own."""
         configured = self.model.generation_config.eos_token_id if self.model.generation_config else None
         if configured is None:
             configured = self.tokenizer.eos_token_id
-        if configured is None:
-            return ()
-        return tuple(configured) if isinstance(configured, list) else (int(configured),)
+        known = configured if isinstance(configured, list) else [] if configured is None else [int(configured)]
+        return tuple(dict.fromkeys([*known, *self._closing]))
 
     def prompt_ids(self, messages: Sequence[Message], prefill: str = "") -> list[int]:
         """Token ids of the rendered conversation up to where the assistant begins, then the prefill."""
-        rendered: str = self.tokenizer.apply_chat_template(
-            [asdict(message) for message in messages], tokenize=False, add_generation_prompt=True
-        )
-        return self._encode(rendered) + self._encode(prefill)
+        return self._encode(self._rendered(messages)) + self._encode(prefill)
 
     def completion_ids(self, completion: str) -> list[int]:
-        """Token ids of an assistant turn, closed by the end token."""
-        return self._encode(completion) + list(self.end_ids[:1])
+        """Token ids of an assistant turn, closed as the chat template closes it."""
+        return self._encode(completion) + (self._closing or list(self.end_ids[:1]))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of completion tokens; end and padding tokens are dropped, everything else is kept."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _rendered(self, messages: Sequence[Message], asked: bool = True) -> str:
+        """A template without a system role finds the system's words before the first user's. A template that knows the
+        date is told one, or the same config would mean another prompt every day."""
+        from jinja2 import TemplateError
+
+        turns = [asdict(message) for message in messages]
+        options = {"tokenize": False, "add_generation_prompt": asked, "date_string": DATE}
+        try:
+            return str(self.tokenizer.apply_chat_template(turns, **options))
+        except TemplateError as error:
+            if len(turns) > 1 and [turn["role"] for turn in turns[:2]] == ["system", "user"]:
+                first = Message("user", f"{messages[0].content}\n\n{messages[1].content}")
+                return self._rendered([first, *messages[2:]], asked)
+            roles = ", ".join(turn["role"] for turn in turns)
+            raise UserError(
+                f"the chat template of {self.name!r} cannot write a conversation of {roles} ({error}): use another "
+                "model or task, or give chat_template=... in the model's config"
+            ) from error
+
+    @cached_property
+    def _closing(self) -> list[int]:
+        """The special token with which the chat template ends an assistant turn; none where it shows none, and a token
+        that opens such a turn ends none."""
+        turns = (Message("user", "a"), Message("assistant", "b"))
+        opened, whole = self._rendered(turns[:1]), self._rendered(turns, asked=False)
+        special = {token for token, added in self.tokenizer.added_tokens_decoder.items() if added.special}
+        tail = self._encode(whole[len(opened) :]) if whole.startswith(opened) else []
+        ends, opens = ([token for token in ids if token in special] for ids in (tail, self._encode(opened)))
+        return ends[:1] if ends[:1] != opens[-1:] else []
 
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
@@ -84,7 +114,7 @@ def load(
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, dtype), use_safetensors=True, attn_implementation="sdpa", **options
+            folder, dtype=getattr(torch, dtype), use_safetensors=True, **options
         )
     except (OSError, ValueError) as error:
         raise UserError(

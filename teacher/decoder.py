@@ -109,7 +109,7 @@ class Decoder:
         self.cache = SlotCache(copies)
         self.cache.reserve(slots, columns)
         self.lengths = torch.zeros(0, dtype=torch.long)  # tokens read of each row; on the CPU, which needs the widths
-        self.context = context(model)
+        self.context, self.window = context(model), window(model)
         parameter = next(model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
@@ -155,17 +155,25 @@ class Decoder:
         self._forward(tokens, columns.expand_as(tokens), (columns > columns[:, None])[None, None])
 
     def _forward(self, tokens: Tensor, positions: Tensor, hidden: Tensor) -> Tensor:
-        mask = torch.zeros(hidden.shape, dtype=self.dtype, device=self.device).masked_fill_(hidden, -torch.inf)
+        mask: Tensor | dict[str, Tensor] = self._mask(hidden)
+        if self.window:
+            columns = torch.arange(hidden.shape[-1], device=self.device)
+            beyond = columns <= positions[: len(hidden), None, :, None] - self.window
+            mask = {"full_attention": self._mask(hidden), "sliding_attention": self._mask(hidden | beyond)}
         output = self.model(
             input_ids=tokens.repeat(self.copies, 1),
             position_ids=positions.repeat(self.copies, 1),
-            attention_mask=mask.repeat(self.copies, 1, 1, 1) if len(mask) > 1 else mask,
+            attention_mask=mask,
             past_key_values=self.cache,
             use_cache=True,
             **self.options,
         )
         logits: Tensor = output.logits
         return logits
+
+    def _mask(self, hidden: Tensor) -> Tensor:
+        mask = torch.zeros(hidden.shape, dtype=self.dtype, device=self.device).masked_fill_(hidden, -torch.inf)
+        return mask.repeat(self.copies, 1, 1, 1) if len(mask) > 1 else mask
 
     def _make_room(self) -> int:
         """The columns in use, a multiple of 8: aligned masks keep the fused attention kernels."""
@@ -188,10 +196,22 @@ def moves(index: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def context(model: nn.Module) -> int:
-    """Tokens the model can read. Past a sliding window its attention would differ from ours, so that is a limit too."""
-    config = getattr(model, "config", None)
-    limits = (getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window"))
-    return min((limit for limit in limits if limit), default=sys.maxsize)
+    """Tokens the model can read. A sliding window of all its layers is a limit too: past it its attention would differ
+    from ours."""
+    config = _config(model)
+    names = ("max_position_embeddings",) if window(model) else ("max_position_embeddings", "sliding_window")
+    return min((limit for name in names if (limit := getattr(config, name, None))), default=sys.maxsize)
+
+
+def window(model: nn.Module) -> int:
+    """How far back the sliding layers of a model look that has such layers among others (Gemma); else 0."""
+    config = _config(model)
+    return config.sliding_window if "sliding_attention" in (getattr(config, "layer_types", None) or ()) else 0
+
+
+def _config(model: nn.Module) -> Any:
+    config: Any = getattr(model, "config", None)
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 def spans(lengths: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:

@@ -137,7 +137,8 @@ class Lab(Outfit):
         folder = self.learnt(arm).folder
         if not (folder / "config.json").exists():
             return self.student
-        return models.load(str(folder), device=self.config["student"].get("device", "auto"))
+        like = {name: self.config["student"][name] for name in ("dtype", "device") if name in self.config["student"]}
+        return models.load(str(folder), **like)
 
     def learnt(self, arm: Arm) -> Stage:
         """An arm's training."""

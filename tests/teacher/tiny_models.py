@@ -1,8 +1,12 @@
-"""Tiny random models of three architectures, with a tokenizer that has one token a letter and a few longer ones."""
+"""Tiny random models of five architectures, with a tokenizer that has one token a letter and a few longer ones."""
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
     LlamaConfig,
@@ -45,10 +49,15 @@ SHAPE = {
     "pad_token_id": 0,
     "bos_token_id": None,
 }
+GEMMA = {"num_key_value_heads": 2, "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 12}  # shorter than rows
 ARCHITECTURES = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(num_key_value_heads=2, tie_word_embeddings=True, **SHAPE)),
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(num_key_value_heads=1, **SHAPE)),
     "gpt_neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SHAPE)),
+    "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**SHAPE | GEMMA)),
+    "gemma3": lambda: Gemma3ForCausalLM(
+        Gemma3TextConfig(layer_types=["sliding_attention", "full_attention"], **SHAPE | GEMMA)
+    ),
 }
 
 
