@@ -10,9 +10,8 @@ from spiritsafe.report.card.write import write_card
 from spiritsafe.report.leaderboard.page import page
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium, chromium-browser or google-chrome on the path")
-SHOWN = (
-    "[...document.querySelectorAll('.board:not([hidden]) tr.entry:not([hidden]) th a')].map((each) => each.textContent)"
-)
+ROWS = "[...document.querySelectorAll('.board:not([hidden]) tr.entry:not([hidden]) th a')]"
+SHOWN = f"{ROWS}.map((each) => each.textContent)"
 OPEN = "document.querySelector('dialog').open"
 TITLE = "document.getElementById('card-title').textContent"
 FOCUSED = "document.activeElement.closest('tr')?.dataset.id"
@@ -56,9 +55,14 @@ def opened(tab, html):
 
 
 def heading(name):
-    return (
-        f"[...document.querySelectorAll('.board:not([hidden]) th')].find((each) => each.innerText.trim() === '{name}')"
-    )
+    every = "[...document.querySelectorAll('.board:not([hidden]) th')]"
+    return f"{every}.find((each) => each.innerText.trim() === '{name}')"
+
+
+def put(name, value, event):
+    """What choosing a value in a field comes to."""
+    field = f"document.getElementById('{name}')"
+    return f"{field}.value = '{value}', {field}.dispatchEvent(new Event('{event}'))"
 
 
 def test_rows_are_ranked_and_a_click_on_a_heading_sorts_them(opened):

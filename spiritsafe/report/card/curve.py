@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from spiritsafe.benchmark.card import Card, Number, Point
+from spiritsafe.benchmark.card import Card, Point
 from spiritsafe.report.card.scale import Axis, around, ticks
-from spiritsafe.report.card.words import column, point_name
+from spiritsafe.report.card.words import column, ends, point_name
 from spiritsafe.report.cells import cell
 from spiritsafe.report.style import COLOURS
 
@@ -45,8 +44,8 @@ def curve(card: Card) -> dict[str, Any] | None:
     if not known or len({number.unit for number in known}) > 1:
         return None
     top = 1.0 if known[0].unit == "ratio" else 0.0
-    ends = [end for number in known for end in _ends(number)]
-    y = Axis(*around(ends, 0.0, top), HEIGHT - BOTTOM, TOP)
+    bounds = [end for number in known for end in ends(number)]
+    y = Axis(*around(bounds, 0.0, top), HEIGHT - BOTTOM, TOP)
     x = Axis(budgets[0] / 1.3, budgets[-1] * 1.3, LEFT, WIDTH - RIGHT, log=True)
     colours = ["var(--ink)", *(COLOURS[place % len(COLOURS)] for place in range(len(card.points)))]
     lines = [
@@ -68,15 +67,10 @@ def _marks(point: Point, x: Axis, y: Axis, shift: float) -> list[Mark]:
         Mark(
             x(each.exchanges) + shift,
             y(each.CT.value),
-            *map(y, _ends(each.CT)),
+            y(ends(each.CT)[0]),
+            y(ends(each.CT)[1]),
             f"{point_name(point)}, {each.exchanges:,} exchanges: {cell(column(each.CT))}, by {each.worst}",
         )
         for each in point.curve
         if each.CT.value is not None
     ]
-
-
-def _ends(number: Number) -> Sequence[float]:
-    """Of the interval; the value where an end is not known."""
-    value = number.value or 0.0
-    return [value if end is None else end for end in (number.low, number.high)]

@@ -35,8 +35,9 @@ def worst(card: Card) -> Table:
     for point in card.points:
         for place, each in enumerate(point.curve):
             name = "\n".join(folded(point.stack)) if place == 0 else ""
-            cells = [_cell(each.CT), Text(each.worst), _cell(each.ST), _cell(each.GAP)]
-            table.add_row(Text(name), f"{each.exchanges:,}", *cells, _cell(undefended.get(each.exchanges)))
+            safety = _cell(each.ST), _cell(each.GAP)
+            beside = _cell(undefended.get(each.exchanges))
+            table.add_row(Text(name), f"{each.exchanges:,}", _cell(each.CT), Text(each.worst), *safety, beside)
         table.add_section()
     return table
 

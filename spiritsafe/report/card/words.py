@@ -35,6 +35,12 @@ def column(number: Number | None) -> Column:
     return found if number.beyond is not None else {name: each for name, each in found.items() if name != "beyond"}
 
 
+def ends(number: Number) -> tuple[float, float]:
+    """Of the interval; the value where an end is not known."""
+    value = number.value or 0.0
+    return (value if number.low is None else number.low, value if number.high is None else number.high)
+
+
 def flags(card: Card) -> list[tuple[str, str, bool]]:
     """Every flag: its name, what it means and why it was raised, and whether it keeps the card from being ranked; those
     that do come first."""

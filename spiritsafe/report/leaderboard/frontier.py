@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from spiritsafe.benchmark.card import Number, Point
+from spiritsafe.benchmark.card import Point
 from spiritsafe.report.card.scale import Axis, around, ticks
-from spiritsafe.report.card.words import column, point_name
+from spiritsafe.report.card.words import column, ends, point_name
 from spiritsafe.report.cells import phrase
 from spiritsafe.report.leaderboard.boards import Board
 from spiritsafe.report.style import COLOURS
@@ -54,19 +54,16 @@ def frontier(board: Board) -> dict[str, Any] | None:
     y = Axis(*around([end for number in areas for end in ends(number)], 0.0), HEIGHT - BOTTOM, TOP)
     best = nondominated([(cost.value or 0.0, area.value or 0.0) for cost, area in zip(costs, areas, strict=True)])
     families = list(dict.fromkeys(family for *_, family in found if family != NO_DEFENSE))
-    colours = {family: COLOURS[place % len(COLOURS)] for place, family in enumerate(families)}
-    squares = set(families[len(COLOURS) :])
-    dots = [
-        _dot(row, place in best, colours.get(row[-1], UNDEFENDED), row[-1] in squares, x, y)
-        for place, row in enumerate(found)
-    ]
+    looks = {family: (COLOURS[place % len(COLOURS)], place >= len(COLOURS)) for place, family in enumerate(families)}
+    looks[NO_DEFENSE] = (UNDEFENDED, False)
+    dots = [_dot(row, place in best, *looks[row[-1]], x, y) for place, row in enumerate(found)]
     dots.sort(key=lambda dot: (dot.x, -dot.y))
     return {
         "width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "bottom": HEIGHT - BOTTOM,
         "dots": dots, "labels": labels(dots), "steps": steps([(dot.x, dot.y) for dot in dots if dot.best]),
         "across": [(x(tick), f"{tick:g}".replace("-", "−")) for tick in ticks(x.low, x.high, 8)],
         "up": [(y(tick), f"{tick:g}".replace("-", "−")) for tick in ticks(y.low, y.high)],
-        "families": [(name if name != NO_DEFENSE else "undefended", *look) for name, look in looks.items()],
+        "families": [(name, *look) for name, look in looks.items()],
     }  # fmt: skip
 
 
@@ -88,12 +85,6 @@ def _points(board: Board) -> Iterator[Row]:
     for row in [(board.undefended, "", False, NO_DEFENSE), *rows]:
         if None not in (row[0].UC.value, row[0].CT_AUC.value) and row[0].CT_AUC.unit == "ratio":
             yield row
-
-
-def ends(number: Number) -> tuple[float, float]:
-    """Of the interval; the value where an end is not known."""
-    value = number.value or 0.0
-    return (value if number.low is None else number.low, value if number.high is None else number.high)
 
 
 def nondominated(points: Sequence[tuple[float, float]]) -> set[int]:

@@ -17,9 +17,9 @@ from markupsafe import Markup
 from spiritsafe.benchmark.card import Card, Flag, Number, Point
 from spiritsafe.report.card.page import WORDS, shown
 from spiritsafe.report.card.scale import Axis
-from spiritsafe.report.card.words import FLAGS
+from spiritsafe.report.card.words import FLAGS, ends
 from spiritsafe.report.leaderboard.boards import Board, boards
-from spiritsafe.report.leaderboard.frontier import ends, frontier
+from spiritsafe.report.leaderboard.frontier import frontier
 from spiritsafe.report.page import rendered
 
 
