@@ -34,7 +34,7 @@ def checked(name: str, folder: Path) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or iskeyword(name):
         raise UserError(f"{name!r} cannot name a defense: give a Python name in lower case, such as first_steps")
     if (BUILT_IN / f"{name}.yaml").exists():
-        raise UserError(f"there is a defense {name} already, and built-in names win: give another name")
+        raise UserError(f"there is a defense {name} already: give another name")
     if folder.exists():
         raise UserError(f"there is something in {folder} already: give another name, or --folder")
     if find_spec(name) is not None:

@@ -37,7 +37,7 @@ def test_class_config_and_test_are_written_and_the_test_passes(tmp_path, monkeyp
         ("a-b", "cannot name a defense"),
         ("Louder", "in lower case"),
         ("class", "cannot name a defense"),
-        ("kgw", "built-in names win"),
+        ("kgw", "there is a defense kgw already"),
         ("torch", "has a module torch already"),
         ("taken", "give another name, or --folder"),
     ],
