@@ -176,7 +176,7 @@ def _levels(axes: Axes, lines: Mapping[str, float], named: bool = True) -> None:
 
 
 def _words(axes: Axes, order: Sequence[str]) -> None:
-    axes.set_xticks(range(len(order)), ["\n".join(wrap(word, 14)) for word in order])
+    axes.set_xticks(range(len(order)), ["\n".join(wrap(word, 14, break_long_words=False)) for word in order])
     axes.set_xlim(-0.6, len(order) - 0.4)
 
 
