@@ -32,6 +32,7 @@ def stored(store):
         (["+budget.money=9"], "unexpected keyword argument 'money'"),
         (["measure.seeds=none"], "measure.seeds must be a number"),
         (["measure.controls=[orakel]"], "choose measure.controls among"),
+        (["measure.detector=no.json"], "python -m scripts.refusals calibrate"),
         (["defense=[exchange_limit]", "defense.exchange_limit.exchanges=0"], "exchanges >= 1"),
         (["compare=[castle]"], ", answer_only, "),
         (["+defense.mine._target_=no_such_package.Mine"], "is it spelled right, and its package installed?"),
