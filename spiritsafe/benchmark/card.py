@@ -35,8 +35,11 @@ class Flag(StrEnum):
 INADMISSIBLE = frozenset(set(Flag) - {Flag.QUICK, Flag.DIRTY_CODE})
 
 
+Real = Annotated[float, Field(ge=-1e15, le=1e15)]  # what can be drawn
+
+
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Number(_Strict):
@@ -47,14 +50,14 @@ class Number(_Strict):
     some resamples never reached.
     """
 
-    value: float | None
-    low: float | None
-    high: float | None
+    value: Real | None
+    low: Real | None
+    high: Real | None
     unit: Unit
     note: str | None = None
     gated: bool = False
     denominator: Number | None = None
-    beyond: float | None = None
+    beyond: Real | None = None
     at_most: bool = False
 
 
@@ -76,7 +79,7 @@ class Protocol(_Strict):
     digest: str  # of all its options
     quick: bool
     targeted: list[str]
-    budgets: list[int]  # exchanges
+    budgets: Annotated[list[int], Field(min_length=1)]  # exchanges
     seeds: int
     items: int  # a task, test split
     attacks: dict[str, str]  # name to what it does, the set that the worst case is taken over
@@ -102,12 +105,25 @@ class Attacked(_Strict):
 class Checkpoint(_Strict):
     """One budget: the worst case, and the safety of the very student that is the worst case."""
 
-    exchanges: int
+    exchanges: Annotated[int, Field(gt=0)]
     CT: Number  # CT*, over all attacks
     worst: str
     ST: Number | None
     GAP: Number | None
     attacks: dict[str, Attacked]
+
+
+class Ownership(_Strict):
+    """Of a defense that marks what it serves: `spiritsafe.measures.ownership`."""
+
+    p: float
+    p_clean: float | None
+    threshold: float
+    tpr: float
+    fpr: float
+    observations: int
+    null: int
+    seeds: int
 
 
 class Point(_Strict):
@@ -122,12 +138,13 @@ class Point(_Strict):
     extra_refusals: Number | None
     tokens_multiple: Number | None
     serving: dict[str, float]  # forwards of other models a token, tokens of others a question, work in seconds
-    curve: list[Checkpoint]
+    curve: Annotated[list[Checkpoint], Field(min_length=1)]
     CT_AUC: Number
     DE: Number | None
     AC: Number
     AC_dollars: Number
     AC_multiple: Number | None
+    ownership: dict[str, Ownership] = {}  # by attack
 
 
 class Arm(_Strict):
@@ -165,7 +182,7 @@ class Card(_Strict):
     defense: Described
     protocol: Protocol
     score: Number | None
-    points: list[Point]
+    points: Annotated[list[Point], Field(min_length=1)]
     undefended: Point
     controls: list[Arm]
     tuned: list[Tuned] = []

@@ -21,6 +21,9 @@ def test_a_card_survives_its_file(tmp_path):
         ({"score": {"value": "high", "low": 0, "high": 1, "unit": "ratio"}}, "score.value"),
         ({"surprise": 1}, "surprise"),
         ({"flags": {"splendid": "me"}}, "flags"),
+        ({"points": []}, "points"),
+        ({"score": {"value": float("nan"), "low": 0, "high": 1, "unit": "ratio"}}, "score.value"),
+        ({"score": {"value": 1e300, "low": 0, "high": 1, "unit": "ratio"}}, "score.value"),
     ],
 )
 def test_what_is_no_card_is_named(tmp_path, change, said):

@@ -8,7 +8,7 @@ from benchmark_cards import card, number, point
 from reading import EVIL, Text
 from rich.console import Console
 
-from spiritsafe.benchmark.card import Flag, Tuned, read
+from spiritsafe.benchmark.card import Flag, Ownership, Tuned, read
 from spiritsafe.report.card.curve import curve
 from spiritsafe.report.card.page import page
 from spiritsafe.report.card.scale import Axis, ticks
@@ -41,6 +41,13 @@ def test_a_page_says_all_that_a_card_holds():
         "python -m scripts.benchmark defense=[answer_only]", "defenses.answer_only.Some", "3 seeds",
     ):  # fmt: skip
         assert said in text.replace("\u00a0", " "), said
+
+
+def test_what_students_carry_of_a_mark_is_shown():
+    mark = Ownership(p=0.017, p_clean=None, threshold=0.001, tpr=0.25, fpr=0.002, observations=1234, null=40, seeds=3)
+    marked = card(points=[point("kgw", 0.9, 0.0).model_copy(update={"ownership": {"adaptive": mark}})])
+    assert "kgw adaptive 0.017 – 0.001 0.25 0.002 1,234 40 3" in Text(page(marked)).text
+    assert "Ownership" not in Text(page(card())).text
 
 
 def test_a_page_loads_nothing():

@@ -7,6 +7,7 @@ from typing import Any
 from spiritsafe.benchmark.card import Card
 from spiritsafe.report.card.curve import curve
 from spiritsafe.report.card.words import admission, column, flags, point_name, verdict
+from spiritsafe.report.cells import NOTHING
 from spiritsafe.report.page import rendered
 from spiritsafe.report.words import ARMS, defense_name
 
@@ -27,10 +28,24 @@ def shown(card: Card) -> dict[str, Any]:
         "plot": curve(card),
         "beside": {each.exchanges: each for each in card.undefended.curve},
         "short": short(card),
+        "owned": owned(card),
     }
 
 
 WORDS: dict[str, Any] = {"column": column, "point_name": point_name, "defense_name": defense_name, "arms": ARMS}
+
+
+def owned(card: Card) -> list[tuple[str, str, list[str]]]:
+    """One row a point and attack whose students were tested for a mark: (point, attack, cells)."""
+    return [
+        (point_name(point), attack, [_told(each) for each in found.model_dump().values()])
+        for point in card.points
+        for attack, found in point.ownership.items()
+    ]
+
+
+def _told(number: float | None) -> str:
+    return NOTHING if number is None else f"{number:,}" if isinstance(number, int) else f"{number:.2g}"
 
 
 def short(card: Card) -> list[str]:

@@ -79,8 +79,11 @@ def _price(point: Point) -> str:
     cost = column(point.UC)
     if point.UC.value is None:
         return ""
-    none = abs(point.UC.value) < 0.05
-    return f"; honest users lose {f'no accuracy {interval(cost)}'.rstrip() if none else phrase(cost).lstrip('+')}"
+    if abs(point.UC.value) < 0.05:
+        return f"; honest users lose no accuracy {interval(cost)}".rstrip()
+    if point.UC.value < 0:
+        return f"; honest users lose no accuracy ({phrase(cost)})"
+    return f"; honest users lose {phrase(cost).lstrip('+')} of accuracy"
 
 
 def point_name(point: Point) -> str:
