@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from scripts import bench, bench_sweep
@@ -41,7 +43,12 @@ def test_the_default_grid_has_24_runs(monkeypatch):
 
 
 def test_it_is_a_part_of_the_bench(monkeypatch, tmp_path, tiny_world):
-    """Two tiny runs, for real."""
+    """Two tiny runs, as the command does them."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "experiment"))
+    from command import command
+
+    monkeypatch.setattr(bench_sweep, "run_alone", lambda overrides: ended.append(command(*overrides)))
+    ended: list[int] = []
     tiny = [f"teacher.path={tiny_world.teacher}", f"student.path={tiny_world.student}", "budget.checkpoints=[8]"]
     tiny += ["interface.sampling.max_tokens=8", "measure.items=2", "measure.public=4", "measure.controls=[]"]
     tiny += ["recipe.steps=1", "recipe.batch_size=4", "measure.resamples=20", "workers=1"]
@@ -49,7 +56,8 @@ def test_it_is_a_part_of_the_bench(monkeypatch, tmp_path, tiny_world):
     options = bench.parse([*arguments, "--sweep-overrides", *tiny, "--out", str(tmp_path / "bench.json")])
     found = bench.bench(options)["sweep"]
     assert found["runs"] == 2
-    assert 0 < found["ratio"] < 2
+    assert found["ratio"] > 0
+    assert ended == [0, 0]
 
 
 @pytest.mark.parametrize("arguments", [["--sweep-alone", "0"], ["--sweep-axes", "seed"]])
