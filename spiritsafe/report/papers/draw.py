@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from spiritsafe.report.papers.points import Dot, Number, words
-from spiritsafe.report.papers.spec import Axis, Published, Spec, Value
+from spiritsafe.report.papers.spec import Published, Spec, Value
 from spiritsafe.report.style import INK, MUTED, PAPER, RC, RULE, Look, legend, looks
 
 FEW, MANY = (4, 2.5, 2.1), (7, 1.75, 1.5)  # panels in a row, inches wide and high, of up to a dozen and of more
 DOZEN, LINE = 12, 0.165  # inches a line of the caption
 LETTERS = 15.0  # of the caption, to the inch
 DODGE = 0.5  # of the distance between two words of a categorical axis
-Drawn = tuple[str, Sequence[Dot]]
+ASIDE = 0.05  # of a number on a log axis, so that error bars do not cover one another
 
 
 def drawn(spec: Spec, points: Sequence[Dot], lines: Mapping[str, float], caption: Sequence[str]) -> Figure:
@@ -46,7 +46,7 @@ def drawn(spec: Spec, points: Sequence[Dot], lines: Mapping[str, float], caption
         sides = above.subfigures(1, len(ratios), squeeze=False, width_ratios=ratios).flat
         _ours(sides[0], spec, points, panels, (down, across), lines, names)
         if apart:
-            _theirs(sides[1], apart, names, spec)
+            _theirs(sides[1], apart, names)
         foot.text(0.012, 0.98, "\n".join(said), fontsize=8, color=INK, va="top", linespacing=1.35)
     return figure
 
@@ -79,10 +79,10 @@ def _ours(
             if name in draw.behind:
                 _behind(axes, there, names[name].label, draw.behind.index(name))
             else:
-                _series(axes, there, names[name], order, place, len(series))
+                _series(axes, there, names[name], order, (place, len(series)), draw.x.scale)
         for each in spec.published:
             if each.axes == "ours" and panel in each.points:
-                _diamonds(axes, each.points[panel], order, f"published: {each.source}", draw.x)
+                _diamonds(axes, each.points[panel], order, f"published: {each.source}")
         _levels(axes, lines, named=number % shape[1] == shape[1] - 1 or number == len(panels) - 1)
         small = len(panels) > DOZEN
         axes.set_title("\n".join(wrap(panel, 28)) or "Ours", fontsize=8 if small else 9, loc="left")
@@ -92,22 +92,20 @@ def _ours(
             _log(axes, sorted({dot.x.value for dot in points if isinstance(dot.x, Number)}))
         if draw.y[0].scale == "log":
             axes.set_yscale("log")
-    several = len(panels) > 1
-    (side.supxlabel if several else every[0].set_xlabel)(draw.x.label, fontsize=9)
-    (side.supylabel if several else every[0].set_ylabel)(
-        "\n".join(wrap(draw.ylabel or draw.y[0].label, 44)), fontsize=9
-    )
+    across, up = (side.supxlabel, side.supylabel) if len(panels) > 1 else (every[0].set_xlabel, every[0].set_ylabel)
+    across(draw.x.label, fontsize=9)
+    up("\n".join(wrap(draw.ylabel or draw.y[0].label, 44)), fontsize=9)
     legend(side, *every[: len(panels)])
 
 
-def _theirs(side: Any, published: Sequence[Published], names: Mapping[str, Look], spec: Spec) -> None:
+def _theirs(side: Any, published: Sequence[Published], names: Mapping[str, Look]) -> None:
     every = list(side.subplots(1, len(published), squeeze=False).flat)
     for each, axes in zip(published, every, strict=True):
         _prepared(axes)
         order = list(dict.fromkeys(str(x) for curve in each.points.values() for x, _ in curve if isinstance(x, str)))
         for place, (name, curve) in enumerate(each.points.items()):
             found = [Dot("", name, x if isinstance(x, str) else Number(x), Number(y), None, None) for x, y in curve]
-            _series(axes, found, names[name], order, place, len(each.points))
+            _series(axes, found, names[name], order, (place, len(each.points)), each.scale)
         _levels(axes, each.levels)
         axes.margins(y=0.12)
         if order:
@@ -125,13 +123,16 @@ def _prepared(axes: Axes) -> None:
     axes.tick_params(length=3)
 
 
-def _series(axes: Axes, found: Sequence[Dot], look: Look, order: Sequence[str], place: int, count: int) -> None:
+def _series(
+    axes: Axes, found: Sequence[Dot], look: Look, order: Sequence[str], place: tuple[int, int], scale: str
+) -> None:
     """A line over numbers, from left to right; dots beside one another over words."""
     if not found:
         return
     style = look.drawn | {"markersize": 5.5}
+    beside = place[0] - (place[1] - 1) / 2
     if order:
-        shift = DODGE * ((place + 0.5) / count - 0.5)
+        shift = DODGE * beside / place[1]
         x: list[float] = [order.index(str(dot.x)) + shift for dot in found]
         sideways = None
         style["linestyle"] = "none"
@@ -139,6 +140,8 @@ def _series(axes: Axes, found: Sequence[Dot], look: Look, order: Sequence[str], 
         found = sorted(found, key=lambda dot: dot.x.value if isinstance(dot.x, Number) else 0.0)
         numbers = [dot.x for dot in found if isinstance(dot.x, Number)]
         x, sideways = [each.value for each in numbers], _lengths(numbers)
+        if scale == "log":
+            x = [value * (1 + ASIDE) ** beside for value in x]
         style["linewidth"] = 1.4
     y = [dot.y for dot in found]
     axes.errorbar(x, [each.value for each in y], _lengths(y), sideways, **style)
@@ -161,7 +164,7 @@ def _lengths(numbers: Sequence[Number]) -> list[list[float]] | None:
     return [down, up]
 
 
-def _diamonds(axes: Axes, curve: Sequence[tuple[Value, float]], order: Sequence[str], label: str, axis: Axis) -> None:
+def _diamonds(axes: Axes, curve: Sequence[tuple[Value, float]], order: Sequence[str], label: str) -> None:
     x = [order.index(str(each)) if order else each for each, _ in curve if not order or str(each) in order]
     y = [value for each, value in curve if not order or str(each) in order]
     axes.plot(x, y, "D", color=INK, markerfacecolor=PAPER, markersize=5, label=label, zorder=4)

@@ -27,7 +27,7 @@ def detectors(root: Path, data: str, size: int = 128, splits: int = 10) -> list[
         raise UserError(f"there are no prompts in {root / data}: give a folder of them as given.data=FOLDER")
     found: dict[tuple[str, float], Row] = {}
     for cell in table(Trial(size).run(real(root / data), hashing, range(splits))):
-        row = found.setdefault((cell.detector, cell.share), {"place": (cell.detector, cell.share), "seeds": splits})
+        row = found.setdefault((cell.detector, cell.share), {"place": (cell.detector, cell.share)})
         row |= {"detector": cell.detector, "share": cell.share}
         row[cell.measure] = {"value": cell.value, "low": cell.low, "high": cell.high, "unit": "rate"}
     return list(found.values())
