@@ -148,9 +148,11 @@ def measured(labs: Mapping[str, Lab], config: DictConfig, folder: Path) -> None:
         print(f"a first figure, of the undefended teacher and one seed: {drawn}")
 
     share = workers(config.workers)
-    if expected := forecast([(lab, students[name]) for name, lab in labs.items()], share or cores()):
+    expected = forecast([(lab, students[name]) for name, lab in labs.items()], share or cores())
+    if expected:
         print(expected)
-    run(labs, students, workers=share, on_first=first)
+    awaited = expected and not is_job()  # nobody waits for a sweep's first figures
+    run(labs, students, workers=share, on_first=first if awaited else lambda: None)
     audit(labs)
 
 
