@@ -7,6 +7,7 @@ import yaml
 
 from scripts import figures_page
 from scripts.figures import FOLDER, figure, labs, names, overrides, parsed
+from spiritsafe.campaign.window_table import PUBLISHED
 from spiritsafe.errors import UserError
 from spiritsafe.experiment.check import check_learning
 from spiritsafe.experiment.settings import build
@@ -119,3 +120,10 @@ def test_full_scale_tells_what_it_would_run_and_runs_nothing(name, capsys, tmp_p
 def test_the_page_of_all_figures_is_up_to_date():
     assert figures_page.PAGE.read_text() == figures_page.page()
     assert all(f"[`{name}`]" in figures_page.page() for name in NAMES)
+
+
+def test_detectors_are_published_as_their_table_has_them():
+    [published] = SPECS["detectors"].published
+    for name, curve in published.points.items():
+        expected = zip(PUBLISHED["shares"], PUBLISHED["detectors"][name]["tpr"], strict=True)
+        assert curve == tuple((pytest.approx(100 * share), pytest.approx(100 * rate)) for share, rate in expected)
