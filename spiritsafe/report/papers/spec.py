@@ -48,7 +48,7 @@ class Run(Part):
 
 
 class Lab(Part):
-    """``minutes`` on two cores with an empty store, as measured."""
+    """``minutes`` on two cores with an empty store: half of the processor time that was measured."""
 
     overrides: tuple[str, ...] = ()
     minutes: float = Field(gt=0)
