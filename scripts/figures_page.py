@@ -22,9 +22,9 @@ as SVG and PNG, every number in it as JSON, and the report of each run. Figures 
 what one has run, another finds. Any option of `spiritsafe` may follow and holds for all runs of the figure
 (`measure.seeds=5`).
 
-At `scale=full` nothing is downloaded and nothing runs until all that a figure needs is given: `python -m
-scripts.figures figure=NAME scale=full given.teacher=FOLDER given.student=FOLDER ...`. GPU hours are estimates, not
-measured.
+At `scale=full` nothing is downloaded, and nothing runs until all that a figure needs is given
+(`given.teacher=FOLDER given.student=FOLDER ...`; the command says which). GPU hours are estimates. Minutes at lab
+scale are half of the processor time that was measured, from an empty store.
 
 Numbers from secondary sources and unverified numbers are never drawn: the schema refuses them, and where nothing else
 is known only a direction is said. To add a figure, read the first lines of `spiritsafe/report/papers/__init__.py`.
