@@ -126,7 +126,7 @@ def test_every_file_composes_and_can_be_built(file, given, tiny_world, tmp_path)
         check_signals(build(variant["objective"]), varied.interface)
     lab = Lab(config, PARTS, Store(tmp_path))
     assert lab.budget.exchanges == config["budget"]["checkpoints"][-1]
-    assert lab.interface.sampling.max_tokens == (512 if name.startswith("real_") else 64)
+    assert lab.interface.sampling.max_tokens == config["interface"]["sampling"]["max_tokens"]
     if group == "recipe":
         assert lab.recipe.steps == config["recipe"]["steps"]
         assert (lab.recipe.lora is not None) == (name == "lora")
