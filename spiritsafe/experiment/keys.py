@@ -67,10 +67,15 @@ class Keys:
         objective: Mapping[str, Any] = self.config["objective" if arm.name == "attacked" else "control_objective"]
         return objective
 
+    def defenses(self, stack: str) -> Mapping[str, Any]:
+        """The configs of a stack's defenses, by name."""
+        found: Mapping[str, Any] = {} if stack == NONE else self.config["stacks"][stack]
+        return found
+
     def serving_key(self, stack: str) -> str:
         """Identifies a prepared stack of defenses."""
         parts = self.parts
-        more = {"defense": self.config["stacks"][stack], "calibration": self.config["calibration"]}
+        more = {"defense": self.defenses(stack), "calibration": self.config["calibration"]}
         return self._key(
             "serve", stack, ["teacher", "task", "interface"], more, [], parts.gateway, parts.honest, Calibration
         )

@@ -101,7 +101,7 @@ class Lab(Outfit):
 
     def audited(self, stack: str) -> dict[str, dict[Arm, Verdict]]:
         """What the ownership tests of a stack's defenses say of every suspect there is, by defense."""
-        owners = [name for name, part in self.config["stacks"][stack].items() if overrides(target(part), "audit")]
+        owners = [name for name, part in self.defenses(stack).items() if overrides(target(part), "audit")]
         if not owners:
             return {}
         arms = suspects(stack, int(self.config["measure"]["seeds"]), self.budget.checkpoints[-1])
@@ -115,7 +115,7 @@ class Lab(Outfit):
             notes: dict[str, Any] = {}
             with self.store.building("audit", key, inputs=[examined.key], notes=notes) as folder:
                 if folder is not None:
-                    served = served or dict(zip(self.config["stacks"][stack], self.served(stack)[0], strict=True))
+                    served = served or dict(zip(self.defenses(stack), self.served(stack)[0], strict=True))
                     model = self.student if arm.name == "bare" else self.distilled(arm)
                     for name in owners:
                         verdict = audit.audit(
@@ -241,4 +241,4 @@ class Lab(Outfit):
 
     def _described(self, stack: str) -> dict[str, Any]:
         names = ("teacher", "task", "interface", "attack", "budget", "harvest")
-        return {name: self.config[name] for name in names} | {"defense": self.config["stacks"][stack]}
+        return {name: self.config[name] for name in names} | {"defense": self.defenses(stack)}

@@ -118,7 +118,7 @@ class Outfit(Keys):
     def served(self, stack: str) -> tuple[list[Any], dict[str, Any]]:
         """The stack's defenses, prepared. What calibration measured is kept beside the store's stages, for whoever else
         serves the same: they wait for it."""
-        defenses, key = [build(defense) for defense in self.config["stacks"][stack].values()], self.serving_key(stack)
+        defenses, key = [build(defense) for defense in self.defenses(stack).values()], self.serving_key(stack)
         folder = self.store.root / "calibration" / key
         folder.mkdir(parents=True, exist_ok=True)
         per_task = int(self.config["calibration"]["items"])

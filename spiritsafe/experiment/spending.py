@@ -16,7 +16,7 @@ from spiritsafe.measures.prices import dollars
 
 
 def spending(lab: Lab, stack: str, students: Sequence[Arm]) -> list[dict[str, Any]]:
-    """One row a checkpoint, as `headline` reads them; ``students`` are those of the experiment.
+    """One row a checkpoint that one of ``students`` was trained at, as `headline` reads them; they are the experiment's.
 
     Of what the campaign ``sent``, ``answered`` exchanges; ``accounts`` that called, and of them those that were told
     they are ``banned``. ``kept`` are the training rows that were left, the fewest of any seed, and ``untrained`` the
@@ -28,6 +28,8 @@ def spending(lab: Lab, stack: str, students: Sequence[Arm]) -> list[dict[str, An
     for spent in lab.spend(stack, students):
         sent, point = spent["exchanges"], ("attacked", stack, spent["checkpoint"])
         mine = [arm for arm in students if (arm.name, arm.stack, arm.exchanges) == point]
+        if not mine:
+            continue
         told, kept = log[: lab.bought(mine[0])], [lab.kept(arm) for arm in mine]
         if lab.goes_on(mine[0]):
             told = told + _log(lab.learnt(mine[0]).folder / "scored.parquet")
