@@ -41,7 +41,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     asked = plain["attack"]["source"].get("weights", {})
     plain["measure"]["targeted"] = [name for name in plain["measure"]["targeted"] if asked.get(name, 1)]
     stacks: dict[str, Any] = {"none": {}}
-    if chosen := plain.pop("defense"):
+    if chosen := plain.pop("defense", None):
         stacks["+".join(chosen)] = chosen
     for name in plain.pop("compare"):
         stacks.setdefault(name, _defense(name))

@@ -16,7 +16,7 @@ from spiritsafe.measures.prices import dollars
 
 
 def spending(lab: Lab, stack: str, students: Sequence[Arm]) -> list[dict[str, Any]]:
-    """One row a checkpoint that one of ``students`` was trained at, as `headline` reads them; they are the experiment's.
+    """One row a checkpoint that any of the experiment's ``students`` was trained at, as `headline` reads them.
 
     Of what the campaign ``sent``, ``answered`` exchanges; ``accounts`` that called, and of them those that were told
     they are ``banned``. ``kept`` are the training rows that were left, the fewest of any seed, and ``untrained`` the

@@ -25,8 +25,9 @@ from spiritsafe.store.store import Store
 from spiritsafe.task import Split
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-CAMPAIGN = {  # groups of another command: tests/campaign, tests/detectors, test_figures
+CAMPAIGN = {  # groups of another command: tests/campaign, tests/detectors, test_figures, tests/benchmark
     "campaign", "population", "detector", "detection", "graph", "response", "adaptation", "sharing", "figure",
+    "protocol",
 }  # fmt: skip
 FILES = sorted(
     path.relative_to(CONFIGS).with_suffix("").as_posix()
