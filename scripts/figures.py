@@ -187,8 +187,8 @@ def figures(wanted: Sequence[str], scale: str, given: Mapping[str, Path], more: 
     for place, name in enumerate(wanted):
         begun = perf_counter()
         if scale == "lab":
-            minutes = read(FOLDER / f"{name}.yaml").lab.minutes
-            print(f"Figure {place + 1} of {len(wanted)}: {name}, {minutes:g} min on 2 cores if the store has nothing")
+            time = read(FOLDER / f"{name}.yaml").lab.time
+            print(f"Figure {place + 1} of {len(wanted)}: {name}, {time} on 2 cores if the store has nothing")
         try:
             finished.append(figure(name, scale, given, more, folder / name))
             print(f"{(perf_counter() - begun) / 60:.1f} min")

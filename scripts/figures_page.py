@@ -24,7 +24,7 @@ what one has run, another finds. Any option of `spiritsafe` may follow and holds
 
 At `scale=full` nothing is downloaded, and nothing runs until all that a figure needs is given
 (`given.teacher=FOLDER given.student=FOLDER ...`; the command says which). GPU hours are estimates. Minutes at lab
-scale are half of the processor time that was measured, from an empty store.
+scale are half of the processor time that was measured, from an empty store, where they are not called an estimate.
 
 Numbers from secondary sources and unverified numbers are never drawn: the schema refuses them, and where nothing else
 is known only a direction is said. To add a figure, read the first lines of `spiritsafe/report/papers/__init__.py`.
@@ -37,7 +37,7 @@ def row(name: str, spec: Spec) -> list[str]:
     return [
         f"[`{name}`](../configs/figure/{name}.yaml)",
         spec.title,
-        f"{spec.lab.minutes:g} min",
+        spec.lab.time,
         f"{spec.full.gpu_hours:g} h",
         "<br>".join(sources) or "none",
         spec.same,

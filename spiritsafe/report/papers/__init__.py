@@ -6,10 +6,13 @@ reasoning_withheld.yaml), then write docs/figures.md anew by `python -m scripts.
     title, question    what it is called and what it asks
     runs               what is run, by name. ``overrides`` of the ordinary experiment hold at both scales, ``full`` ones
                        at full scale only; ``columns`` are constants that its rows carry (an x or a series). A run whose
-                       overrides have variants or a ladder gives rows of each, told apart by the column ``variant``.
+                       overrides have variants or a ladder gives rows of each, told apart by the column ``variant``;
+                       ``each: {radius: [0.1, 0.5]}`` makes a run of every value, which is a column and stands in the
+                       overrides as <radius>.
                        ``table: detectors`` and ``table: cards`` read other tables, by ``options``
     lab, full          ``overrides`` that all runs of a scale share. Lab scale says how many ``minutes`` it took on 2
-                       cores from an empty store; full scale its ``gpu_hours`` and ``needs``, as <name> in overrides
+                       cores from an empty store (``measured: false``: is thought to take); full scale its
+                       ``gpu_hours`` and ``needs``, as <name> in overrides
     draw               ``x``, ``y`` (one or several columns), ``series``, ``panel``, and what else `Draw` has
     published          numbers as data: source, place, evidence tag, units; or a ``direction`` where no more may be
                        said. On our axes (``axes: ours``, keys are our panels) where units agree, else at the right

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -48,10 +49,15 @@ class Run(Part):
 
 
 class Lab(Part):
-    """``minutes`` on two cores with an empty store: half of the processor time that was measured."""
+    """``minutes`` on two cores with an empty store: half of the processor time that was measured, or an estimate."""
 
     overrides: tuple[str, ...] = ()
     minutes: float = Field(gt=0)
+    measured: bool = True
+
+    @property
+    def time(self) -> str:
+        return f"{self.minutes:g} min" if self.measured else f"about {self.minutes:g} min (an estimate)"
 
 
 class Full(Part):
@@ -136,6 +142,13 @@ class Spec(Part):
     same: str = Field(min_length=20)
     differs: str = Field(min_length=20)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_by_one(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and isinstance(runs := data.get("runs"), Mapping):
+            return {**data, "runs": {key: run for name in runs for key, run in spelled(name, runs[name]).items()}}
+        return data
+
     @model_validator(mode="after")
     def _needed(self) -> Spec:
         own = [[*run.full, *map(str, run.full_options.values())] for run in self.runs.values()]
@@ -144,6 +157,27 @@ class Spec(Part):
             if f"<{name}>" not in written:
                 raise ValueError(f"full.needs.{name} stands nowhere in what is run at full scale as <{name}>")
         return self
+
+
+def spelled(name: str, run: Any) -> dict[str, Any]:
+    """A run for every combination of the values in its ``each``, which are columns of its rows and stand in its
+    overrides as <name>."""
+    if not isinstance(run, Mapping) or not (each := run.get("each")):
+        return {name: run}
+    rest = {key: value for key, value in run.items() if key != "each"}
+    found = {}
+    for values in product(*each.values()):
+        chosen = dict(zip(each, values, strict=True))
+        texts = {key: [_with(text, chosen) for text in rest[key]] for key in ("overrides", "full") if key in rest}
+        label = ", ".join([name, *(f"{key} {value}" for key, value in chosen.items())])
+        found[label] = {**rest, **texts, "columns": {**rest.get("columns", {}), **chosen}}
+    return found
+
+
+def _with(text: str, chosen: Mapping[str, Value]) -> str:
+    for key, value in chosen.items():
+        text = text.replace(f"<{key}>", str(value))
+    return text
 
 
 def read(path: Path) -> Spec:
