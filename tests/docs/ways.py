@@ -26,12 +26,14 @@ from pages import ROOT, Command
 from defenses.primitives.calibrated import Calibrated
 from scripts import bench, benchmark, campaign, detector_table, figures, leaderboard, new_defense
 from scripts import run as running
+from scripts.parts import PARTS
 from spiritsafe.benchmark.card import write
 from spiritsafe.experiment import run as training
 from spiritsafe.experiment.check import check
 from spiritsafe.experiment.lab import Lab
 from spiritsafe.experiment.ladder import rungs
 from spiritsafe.experiment.variants import variants
+from spiritsafe.store.store import Store
 
 GIVEN = {  # for what a page leaves to its reader
     "objective=...": "objective=gkd",
@@ -112,9 +114,20 @@ def called(main: Callable[[], Any], *arguments: str) -> int:
 
 
 def benchmarked(words: Sequence[str], place: Place) -> None:
+    """The quick protocol is run, the whole one is checked."""
+    if "protocol=lab-v1" in words:
+        with patch.object(benchmark, "benchmark", checked):
+            assert called(benchmark.main, *words, f"paths.runs={place.folder}") == 0
+        return
     with reduced():
-        assert called(benchmark.main, *words, *place.tiny, "search.space={}") == 0
+        assert called(benchmark.main, *words, *place.tiny) == 0
     assert list(Path("leaderboard/cards").glob("*/*.json"))
+
+
+def checked(config: Any) -> None:
+    plain = running.resolve(config)
+    for each in rungs(plain).values():
+        check(Lab(each, PARTS, Store(Path(config.paths.store))))
 
 
 def ranked(words: Sequence[str], place: Place) -> None:
@@ -125,12 +138,15 @@ def ranked(words: Sequence[str], place: Place) -> None:
 
 
 def simulated(words: Sequence[str], place: Place) -> None:
-    sizes = ["population=small", "population.scale=0.0005", "campaign.scale=0.0005", "prompts=64", "days=3",
-             "detection.windows.size=64", "execution.place=serial", "execution.partitions=1",
-             "execution.progress=false", f"paths.runs={place.folder}"]  # fmt: skip
-    with patch.object(campaign, "resolve", wraps=campaign.resolve) as resolved:
-        assert called(campaign.main, *words, *sizes) == 0
-    assert resolved.called
+    """A first look is run; the others are built at full scale, and tests/scripts/test_campaign.py runs their like."""
+    if any(word.startswith("population.scale=") for word in words):
+        sizes = ["population=small", "population.scale=0.0005", "campaign.scale=0.0005", "prompts=64", "days=3",
+                 "detection.windows.size=64", "execution.place=serial", "execution.partitions=1",
+                 "execution.progress=false"]  # fmt: skip
+        assert called(campaign.main, *words, *sizes, f"paths.runs={place.folder}") == 0
+    else:
+        with patch.object(campaign, "simulated", lambda config: campaign.Run.of(campaign.resolve(config), "")):
+            assert called(campaign.main, *words, f"paths.runs={place.folder}") == 0
 
 
 def drawn(words: Sequence[str], place: Place) -> None:
