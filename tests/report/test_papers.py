@@ -6,7 +6,7 @@ import pytest
 
 from spiritsafe.errors import UserError
 from spiritsafe.report.papers.points import Number, dots, levels, words
-from spiritsafe.report.papers.spec import Spec
+from spiritsafe.report.papers.spec import Spec, spelled
 from spiritsafe.report.papers.write import Finished, index, write
 
 PUBLISHED = {
@@ -130,3 +130,13 @@ def test_the_page_shows_what_was_drawn_and_lists_what_was_not(tmp_path):
     assert "spiritsafe compare=[temperature]" in page
     assert 'href="tried/tried.json"' in page
     assert "there are no cards" in page
+
+
+def test_a_run_of_several_values_is_a_run_of_each():
+    run = {"each": {"radius": [0.1, 1], "how": ["a"]}, "overrides": ["r=<radius>", "p=<proxy>"], "columns": {"k": "v"}}
+    found = spelled("grid", run)
+    assert list(found) == ["grid, radius 0.1, how a", "grid, radius 1, how a"]
+    assert found["grid, radius 0.1, how a"] == {
+        "overrides": ["r=0.1", "p=<proxy>"], "columns": {"k": "v", "radius": 0.1, "how": "a"}
+    }  # fmt: skip
+    assert spelled("plain", {"overrides": ["a"]}) == {"plain": {"overrides": ["a"]}}
