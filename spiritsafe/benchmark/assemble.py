@@ -175,7 +175,7 @@ def _mean(rates: Sequence[Row]) -> card.Number:
     """Over tasks of one size: independent, so half-widths add as squares (Wilson's, task by task)."""
     value, count = fmean(rate["value"] for rate in rates), len(rates)
     below, above = (sum((rate["value"] - rate[end]) ** 2 for rate in rates) ** 0.5 / count for end in ("low", "high"))
-    return card.Number(value=value, low=value - below, high=value + above, unit="rate")
+    return card.Number(value=value, low=max(0.0, value - below), high=min(1.0, value + above), unit="rate")
 
 
 def _tuned(found: Measured, config: Mapping[str, Any]) -> list[card.Tuned]:

@@ -22,6 +22,7 @@ from spiritsafe.errors import UserError
 from spiritsafe.experiment import run
 from spiritsafe.experiment.keys import Arm
 from spiritsafe.experiment.lab import Lab
+from spiritsafe.experiment.ladder import rungs
 from spiritsafe.store.store import Store
 
 PROTOCOLS = ("lab-v1-quick", "lab-v1")
@@ -146,8 +147,7 @@ def test_utility_is_uncalibrated_where_honest_users_clearly_pay_more_than_asked(
 
 def test_an_attack_tunes_itself_on_the_validation_split(small, tmp_path):
     mine = [each for each in small if not each.startswith("compare")]
-    config = resolved(*mine, f"paths.runs={tmp_path}")
-    lab = Lab({**config, "attack": {**config["attack"], "cleaners": []}}, PARTS, Store(tmp_path))
+    lab = Lab(rungs(resolved(*mine, f"paths.runs={tmp_path}"))["naive"], PARTS, Store(tmp_path))
     seen: list[Lab] = []
 
     def train(labs, students):
@@ -176,7 +176,8 @@ def test_optuna_proposes_from_the_same_values(small, tmp_path, monkeypatch):
     from spiritsafe.benchmark import tuning
 
     monkeypatch.setattr(tuning, "_accuracy", lambda lab: float(lab.config["recipe"]["steps"]))
-    lab = Lab(resolved(*[each for each in small if not each.startswith("compare")]), PARTS, Store(tmp_path))
+    mine = [each for each in small if not each.startswith("compare")]
+    lab = Lab(rungs(resolved(*mine))["naive"], PARTS, Store(tmp_path))
     search = {"method": "optuna", "items": 3, "trials": 6, "space": {"recipe.steps": [1, 2, 3]}}
     first, again = (chosen({"naive none": lab}, search, lambda labs, students: None, 3)["naive none"] for _ in "ab")
     assert first == again
