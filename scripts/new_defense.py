@@ -10,12 +10,11 @@ from keyword import iskeyword
 from pathlib import Path
 from string import Template
 
-import configs
 from scripts.told import told
 from spiritsafe.errors import UserError
 
 TEMPLATES = Path(__file__).parent / "templates"
-BUILT_IN = Path(configs.__file__).parent / "defense"
+BUILT_IN = Path(__file__).parents[1] / "configs" / "defense"
 FILES = {  # template: where it goes
     "defense.py.txt": "{name}.py",
     "defense.yaml.txt": "configs/defense/{name}.yaml",

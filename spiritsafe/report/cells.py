@@ -89,8 +89,8 @@ def _bound(number: Any, kind: str, percent: bool) -> str:
     if kind in ("tokens", "dollars"):
         return _short(number, kind)
     if percent:
-        return f"{100 * number:.0f}"
+        return f"{100 * number:z.0f}"
     if kind == "points":
-        return (f"{number:z.1f}" if abs(number) < 10 else f"{number:.0f}").replace("-", "−")
+        return (f"{number:z.1f}" if abs(number) < 10 else f"{number:z.0f}").replace("-", "−")
     text = f"{number:z.2f}".replace("-", "−")
     return text.replace("0.", ".", 1) if text.startswith(("0.", "−0.")) else text

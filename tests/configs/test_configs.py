@@ -25,7 +25,7 @@ from spiritsafe.store.store import Store
 from spiritsafe.task import Split
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-CAMPAIGN = {  # groups of another command: tests/campaign, tests/detectors, test_figures, tests/benchmark
+CAMPAIGN = {  # groups of another command: tests/campaign, tests/detectors, test_figure_configs, tests/benchmark
     "campaign", "population", "detector", "detection", "graph", "response", "adaptation", "sharing", "figure",
     "protocol",
 }  # fmt: skip

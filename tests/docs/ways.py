@@ -152,7 +152,7 @@ def simulated(words: Sequence[str], place: Place) -> None:
 
 
 def drawn(words: Sequence[str], place: Place) -> None:
-    """Every figure composes in tests/configs/test_figures.py; one of them is run, and all at full scale are told."""
+    """All figures compose in tests/configs/test_figure_configs.py; one is run, and all at full scale are told."""
     sizes = [*place.tiny, "calibration.items=2"]
     if "figure=all" in words:
         assert figures.parsed(words)[0] == "all"

@@ -16,7 +16,8 @@ from spiritsafe.experiment.keys import Arm
 from spiritsafe.experiment.lab import Lab
 from spiritsafe.store import transcript
 
-FILES = {path.stem: path for path in (ROOT / "configs" / "attack").glob("*.yaml") if path.stem != "ladder"}
+ATTACKS = (ROOT / "configs" / "attack").glob("*.yaml")
+FILES = {path.stem: path for path in ATTACKS if "\nrungs:" not in path.read_text()}  # not a set of several
 OPTION = r"(?:interface|objective|compare|measure)[\w.]*=(?:\[.*?\]|\w+)"
 NEEDED = {name: re.findall(OPTION, comment(path).partition("Needs ")[2]) for name, path in FILES.items()}
 MEANT = {name: re.findall(OPTION, comment(path).partition("Needs ")[0]) for name, path in FILES.items()}

@@ -24,5 +24,5 @@ Evidence tags: P the paper, A its abstract, D derived from released files, R an 
 and M (unverified) are never drawn, and the schema refuses them.
 
 Look at a new figure: `python -m scripts.figures figure=NAME`, then runs/figures/NAME/NAME.png. One more budget or seed
-is an ordinary override after that. tests/configs/test_figures.py composes every run of every figure at both scales.
+is an ordinary override after that. tests/configs/test_figure_configs.py composes every run at both scales.
 """
